@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from attrs import evolve
 
 from esper_core.system.json_files import json_bytes
 
@@ -103,3 +105,18 @@ def test_what_does_not_follow_from_episodes_is_not_kept(evaluated: dict[str, Any
     evaluated["primary"]["delta"] += 0.001
     with pytest.raises(ValueError, match=r"does not follow from .*episodes.jsonl: delta was"):
         tables.measured(evaluated)
+
+
+def test_tables_of_several_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A difference is that of the paired means; a policy without a lead has no share of one to give."""
+    any_slots, short = importlib.import_module("any_slots"), tables.read("short")
+    monkeypatch.setattr(any_slots, "read", lambda name: short)
+    found = any_slots.difference(("trained-3", "policy"), ("trained-3", "static"), 3)
+    first = short.outcomes[0]["name"]
+    apart = np.array(short.values["policy"][first]) - np.array(short.values["static"][first])
+    assert found.value == pytest.approx(apart.mean()) and found.low < found.value < found.high
+    assert any_slots.share("trained-1-to-5", "lstm-v1", 3) == "no lead shown"
+    moved = evolve(short, instances=[number + 1 for number in short.instances])
+    monkeypatch.setattr(any_slots, "read", lambda name: moved if name == "lstm-v1-at-3" else short)
+    with pytest.raises(ValueError, match="lstm-v1 and trained-3 have played other instances with 3 slots"):
+        any_slots.difference(("lstm-v1", "policy"), ("trained-3", "policy"), 3)
