@@ -33,6 +33,9 @@ CACHE = "runtimes"
 STEPS, TURNS = 3, 3
 """Optimiser steps of one turn, and turns of each runtime after one that warms up."""
 
+LOOKED_AT = 16
+"""Instances whose hosts are measured, each architecture once; a family has several."""
+
 MARGIN = 0.9
 """The loop is chosen where it takes less than this share of the engine's time."""
 
@@ -47,7 +50,7 @@ def choose(config: GrowthConfig, problems: Problems, precision: str) -> Kind:
     """Return the runtime that `environment.runtime` names.
 
     For 'auto' it is `fused` on a GPU and in half precision, else whichever of `engine` and `loop` is faster here: that
-    is measured once for each architecture and machine, and kept.
+    is measured once for each architecture and machine, and kept; of a family, by what its hosts take together.
 
     Raises:
         UserError: the engine is asked for where it does not work.
@@ -66,18 +69,31 @@ def choose(config: GrowthConfig, problems: Problems, precision: str) -> Kind:
         return FusedRuntime
     try:
         compiler.load()
-        seconds = _measured(config, problems.at(0))
+        seconds = _measured(config, problems)
     except NoCompiler as error:
         _logger.warning("Hosts train in PyTorch's loop, which is slower. %s", error)
         return LoopRuntime
-    except Unknown:
-        # It says so itself, by name.
-        return EngineRuntime
     return LoopRuntime if seconds["loop"] < MARGIN * seconds["engine"] else EngineRuntime
 
 
-def _measured(config: GrowthConfig, problem: Problem) -> dict[str, float]:
-    """Return the seconds that a few steps of a bare host take, by runtime."""
+def _measured(config: GrowthConfig, problems: Problems) -> dict[str, float]:
+    """Return the seconds that an epoch of some bare hosts takes, by runtime; those that the engine knows."""
+    seconds = dict.fromkeys(("engine", "loop"), 0.0)
+    # The same instances whatever is trained or evaluated, so that a plan has one runtime on a machine.
+    for instance in range(LOOKED_AT):
+        problem = problems.at(instance)
+        with suppress(Unknown):
+            for name, of_steps in _of(config, problem).items():
+                seconds[name] += of_steps * len(problem.task.train.targets)
+    return seconds
+
+
+def _of(config: GrowthConfig, problem: Problem) -> dict[str, float]:
+    """Return the seconds that a few steps of a bare host take, by runtime.
+
+    Raises:
+        Unknown: the engine does not know one of its layers.
+    """
     cache, shape = Cache.named(CACHE), tuple(problem.task.train.inputs.shape[1:])
     host = (problem.builder.name, shape, problem.task.classes, str(problem.task.train.inputs.dtype), config.batch_size)
     key = (compiler.load().digest, compiler.processor(), torch.__version__, host)

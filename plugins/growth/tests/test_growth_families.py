@@ -11,13 +11,16 @@ from esper_core import SlotConfig
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
 from esper_evaluation.rules import Static
+from esper_growth import choice
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, MixedHostConfig, MixedTaskConfig
 from esper_growth.cost import TrainingCost
+from esper_growth.engine.graph import Unknown
 from esper_growth.environment import HELD_OUT
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.hosts.mixed import MixedHost
 from esper_growth.model import SeedSetting
+from esper_growth.one_by_one import EngineRuntime, LoopRuntime
 from esper_growth.problems import Problems
 from esper_growth.rules import AllOn
 from esper_growth.stages import MIN_PRUNE_AGE, Stage
@@ -64,6 +67,26 @@ def test_an_unknown_member_is_refused(members):
         MixedTask(MixedTaskConfig(tasks=members), None)
     with pytest.raises(UserError, match="draws from pointwise, narrow, capable alone"):
         MixedHost(MixedHostConfig(hosts=members), None)
+
+
+def test_a_runtime_is_chosen_by_what_the_hosts_of_a_family_take_together(monkeypatch, tmp_path):
+    engine = {"pointwise": 1.0, "narrow": 1.0, "capable": 2.0}
+    measured = []
+
+    def measure(config, problem):
+        name = problem.builder.name.split("-")[0]
+        measured.append((name, tuple(problem.task.train.inputs.shape[1:])))
+        if name == "narrow":
+            raise Unknown("a layer")
+        return {"engine": engine[name], "loop": 1.5}
+
+    monkeypatch.setattr(choice, "_measure", measure)
+    for folder, pointwise, runtime in (("one", 0.1, EngineRuntime), ("other", 3.0, LoopRuntime)):
+        monkeypatch.setenv("ESPER_CACHE", str(tmp_path / folder))
+        engine["pointwise"] = pointwise
+        assert choice.choose(GrowthConfig(), problems(), "float32") is runtime
+    known = [host for host in measured if host[0] != "narrow"]
+    assert len(known) == 2 * len(set(known)) == 8, "each architecture once"
 
 
 @pytest.mark.parametrize("size", [0, 1, 2])
