@@ -199,6 +199,9 @@ class MixedHostConfig:
         converter=tuple,
         help="Architectures that instances draw from, by name; one that is named twice is drawn twice as often.",
     )
+    capable_width: int = option(
+        32, low=1, high=4096, help="Channels of every block of a `capable` host; costs grow with its square."
+    )
 
 
 @frozen

@@ -12,11 +12,7 @@ from esper_growth.families import check_members
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost, UniformHost
 from esper_growth.runtime import stable_seed
 
-MEMBERS = {
-    "pointwise": (PointwiseHost, PointwiseConfig),
-    "narrow": (NarrowHost, NarrowConfig),
-    "capable": (CapableHost, CapableConfig),
-}
+MEMBERS = {"pointwise": PointwiseHost, "narrow": NarrowHost, "capable": CapableHost}
 
 
 class MixedHost:
@@ -27,8 +23,12 @@ class MixedHost:
 
     def __init__(self, config: MixedHostConfig, context: BuildContext) -> None:
         check_members("host", config.hosts, MEMBERS)
-        chosen = (MEMBERS[name] for name in config.hosts)
-        self._hosts: list[UniformHost] = [kind(options(), context) for kind, options in chosen]
+        options = {
+            "pointwise": PointwiseConfig(),
+            "narrow": NarrowConfig(),
+            "capable": CapableConfig(width=config.capable_width),
+        }
+        self._hosts: list[UniformHost] = [MEMBERS[name](options[name], context) for name in config.hosts]
         self.name = "mixed-" + "+".join(host.name for host in self._hosts)
 
     def draw(self, instance: int) -> UniformHost:
