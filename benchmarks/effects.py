@@ -3,10 +3,10 @@
     python benchmarks/effects.py RUNS --rules '["axes=1 host_parameters=…: all-on", …]'   # trains what is missing
     python benchmarks/effects.py RUNS --read [--figure effects.png]                       # the table of what is there
 
-Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with one option changed, for 25,600 steps, and three
-seeds. A seed draws the same instances with and without the option, unless the option changes which are drawn. So
-effects are differences seed by seed, with Student's 95 % interval, of the second halves of the runs. Rules for
-`--rules` are those that benchmarks/best_rules.py prints.
+Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with one option changed, for 20,480 steps, and three
+seeds. Capable hosts have 16 channels, so that an episode costs a third. A seed draws the same instances with and
+without the option, unless the option changes which are drawn. So effects are differences seed by seed, with Student's
+95 % interval, of the second halves of the runs. Rules for `--rules` are those that benchmarks/best_rules.py prints.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from tables import between, markdown
 from esper_evaluation.statistics import Estimate
 
 SEEDS = (0, 1, 2)
-PLAN = ("--registry", str(MIXED), "--policy", "lstm-v1", "--slots", "3", "--workers", "1")
-SIXTEEN, THIRTY_TWO = ("--envs", "16", "--updates", "40"), ("--envs", "32", "--updates", "20")
+PLAN = (
+    *("--registry", str(MIXED), "--policy", "lstm-v1", "--slots", "3", "--workers", "1"),
+    *("-o", "host.capable_width=16"),
+)
+SIXTEEN, THIRTY_TWO = ("--envs", "16", "--updates", "32"), ("--envs", "32", "--updates", "16")
 ALONE = "recipe"
 WIDE = "recipe-32"
 TEACHER = ("-o", "train.teacher_alone=5", "-o", "train.critic_alone=2", "-o", "train.teacher_softness=0.1")

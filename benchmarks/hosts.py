@@ -1,6 +1,7 @@
 """What growth is worth to each host: test accuracy of the host as it is, and with a seed in every slot.
 
     python benchmarks/hosts.py
+    python benchmarks/hosts.py --host capable --width 16 --samples 100    # of another width, with fewer samples
 
 `all-on` germinates one blueprint in every slot in the first epoch and adds it fully from epoch 5 on. Both arms
 train the same instances, with the same data order, for as many epochs, in the runtime that training uses.
@@ -59,7 +60,7 @@ PROBLEMS = (
 
 
 def accuracies(
-    problem: Problem, index: Index, config: GrowthConfig, slots: int, instances: int
+    problem: Problem, index: Index, config: GrowthConfig, slots: int, instances: int, width: int | None = None
 ) -> dict[bool, list[float]]:
     """Return test accuracies by instance, without and with a seed in every slot."""
     context = surroundings(slots, instances)
@@ -71,7 +72,7 @@ def accuracies(
     task = build("task", problem.task, problem.options)
     # What the runtime measures on is called validation; nothing here is chosen by it.
     task = ClassificationTask(task.name, task.classes, task.train, task.test, task.test)
-    host = build("host", problem.host)
+    host = build("host", problem.host, {"width": width} if width else {})
     branch = build("blueprint", problem.blueprint)
     problems = Problems(task, host, {"it": branch}, slots)
     kind = choose(config, problems, "float32")
@@ -98,13 +99,19 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40, help="Host epochs.")
     parser.add_argument("--instances", type=int, default=2, help="Hosts per arm, numbered from 0.")
     parser.add_argument("--host", help="This host alone.")
+    parser.add_argument("--width", type=int, help="Its channels; its own without it.")
+    parser.add_argument("--samples", type=int, help="Training samples; the task's own without it.")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     index, config = load_index(), GrowthConfig(epochs=chosen.epochs, workers=1)
     print(f"{'task':18}{'host':13}{'blueprint':16}{'static':>8}{'all-on':>8}{'gap':>8}   least and largest gap")
+    if chosen.width and not chosen.host:
+        parser.error("--width is that of --host")
     for problem in PROBLEMS:
         if chosen.host in (None, problem.host):
-            found = accuracies(problem, index, config, chosen.slots, chosen.instances)
+            if chosen.samples:
+                problem = problem._replace(options={**problem.options, "train_samples": chosen.samples})
+            found = accuracies(problem, index, config, chosen.slots, chosen.instances, chosen.width)
             gaps = [on - off for off, on in zip(found[False], found[True], strict=True)]
             task = problem.task + (", shuffled" if problem.options.get("shuffle") else "")
             means = "".join(f"{statistics.mean(values):8.3f}" for values in (found[False], found[True], gaps))

@@ -61,6 +61,13 @@ def test_a_family_draws_every_kind_of_problem():
     assert len({problem.task.name for problem in drawn}) == len(drawn), "every instance has data of its own"
 
 
+def test_capable_hosts_of_a_family_may_be_narrower():
+    context = BuildContext(SlotConfig.for_grid(1, 3), None, None, None, 0, 1.0, 1, 0, "cpu", torch.float32)
+    family = MixedHost(MixedHostConfig(hosts=("capable", "narrow"), capable_width=8), context)
+    drawn = {family.draw(instance).name for instance in range(20)}
+    assert drawn == {"capable-w8g8", "narrow-w6g2"} and family.name == "mixed-capable-w8g8+narrow-w6g2"
+
+
 @pytest.mark.parametrize("members", [("mnist2d",), ()])
 def test_an_unknown_member_is_refused(members):
     with pytest.raises(UserError, match="draws from digits, mnist1d, mnist1d-shuffled alone"):
