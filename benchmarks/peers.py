@@ -300,7 +300,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 def table(results: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a Markdown table: times are medians over seeds, × are ours over theirs, seed by seed."""
     columns = ("task", "trainer", "seeds", "return half-way (IQM, 95 %)", "return (IQM, 95 %)", "best", "steps")
-    times = ("µs/step", "× (range)", "of which update", "× (range)")
+    times = ("µs/step", "× (range)", "of which update", "× (range)", "spent on")
     yield f"| {' | '.join(columns + times)} |"
     yield "|---" * len(columns + times) + "|"
     for name in NAMES:
@@ -328,7 +328,17 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
                 ]
                 cells.append(f"{1e6 * median(costs):,.0f}" if costs else "")
                 cells.append(f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "")
+            cells.append(spent(known))
             yield f"| {' | '.join(cells)} |"
+
+
+def spent(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the phases that take a fiftieth of the time at least, by their share; those of ours are measured."""
+    ends = "_seconds"
+    phases = {key.removesuffix(ends) for row in rows for key in row if key.endswith(ends)}
+    shares = {phase: median(row.get(phase + ends, 0.0) / row["seconds"] for row in rows) for phase in phases}
+    known = sorted((phase for phase in shares if shares[phase] >= 0.02), key=lambda phase: -shares[phase])
+    return ", ".join(f"{phase} {shares[phase]:.0%}" for phase in known)
 
 
 def cost(row: dict[str, Any], key: str) -> float:
