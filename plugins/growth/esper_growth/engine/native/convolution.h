@@ -9,11 +9,13 @@
 
 namespace esper {
 
-// Offsets of a kernel's taps around a pixel of one channel.
-inline std::vector<int32_t> around(int64_t row, int tall, int broad) {
-    std::vector<int32_t> taps;
-    for (int y = 0; y < tall; ++y)
-        for (int x = 0; x < broad; ++x) taps.push_back(int32_t((y - tall / 2) * row + x - broad / 2));
+// A kernel's taps around a pixel, in each of `count` channels.
+inline Taps around(const Value& value, int tall, int broad, int count) {
+    Taps taps{{}, tall, broad};
+    for (int c = 0; c < count; ++c)
+        for (int y = 0; y < tall; ++y)
+            for (int x = 0; x < broad; ++x)
+                taps.at.push_back(int32_t(c * value.plane() + (y - tall / 2) * value.row() + x - broad / 2));
     return taps;
 }
 
@@ -28,7 +30,7 @@ template <typename T> struct Sliding : Layer<T> {
     Weight weight;
     int tall, broad;
     Value in, out;
-    std::vector<int32_t> taps, back_taps;
+    Taps taps, back_taps;
     std::vector<V<T>> kept;
 
     void want(std::vector<Value>& values) const override {
@@ -46,18 +48,11 @@ template <typename T> struct Convolution : Sliding<T> {
 
     void settle(const std::vector<Value>& values, int64_t) override {
         in = values[this->inputs[0]], out = values[this->output];
-        taps = spread(in, in.channels), back_taps = spread(out, out.channels);
-    }
-
-    std::vector<int32_t> spread(const Value& value, int count) const {
-        std::vector<int32_t> found;
-        for (int c = 0; c < count; ++c)
-            for (int32_t tap : around(value.row(), tall, broad)) found.push_back(int32_t(c * value.plane()) + tap);
-        return found;
+        taps = around(in, tall, broad, in.channels), back_taps = around(out, tall, broad, out.channels);
     }
 
     void prepare(const Chunk<T>& chunk) override {
-        const int n = int(taps.size()), area = tall * broad;
+        const int n = taps.count(), area = tall * broad;
         const T* w = chunk.weight(weight);
         pack(packed, w, out.channels, n, [n](int c, int t) { return int64_t(c) * n + t; });
         if (this->into[0] == Into::NOWHERE) return;
@@ -98,7 +93,7 @@ template <typename T> struct Depthwise : Sliding<T> {
 
     void settle(const std::vector<Value>& values, int64_t) override {
         in = values[this->inputs[0]], out = values[this->output];
-        taps = around(in.row(), tall, broad), back_taps = around(out.row(), tall, broad);
+        taps = around(in, tall, broad, 1), back_taps = around(out, tall, broad, 1);
     }
 
     void prepare(const Chunk<T>& chunk) override {
@@ -127,11 +122,11 @@ template <typename T> struct Depthwise : Sliding<T> {
     }
 
     // Correlates every channel with its own kernel.
-    void each(const Value& from, const std::vector<int32_t>& offsets, const V<T>* x, const T* w, const Value& to,
+    void each(const Value& from, const Taps& offsets, const V<T>* x, const T* w, const Value& to,
               V<T>* y, bool add) const {
         Value one = to;
         one.channels = 1;
-        for (int c = 0; c < to.channels; ++c, w += offsets.size())
+        for (int c = 0; c < to.channels; ++c, w += offsets.count())
             correlate<T>(x + c * from.plane(), from.row(), offsets, w, nullptr, y + c * to.plane(), one, add);
     }
 };

@@ -14,23 +14,49 @@ namespace esper {
 constexpr int WIDE = 4;  // channels per tile
 constexpr int STRIP = 128;  // pixels whose gradients of WIDE channels stay in the first-level cache
 
+// Taps of a kernel [tall, broad] in every channel: where numbers lie around a pixel, channel by channel, row by row.
+struct Taps {
+    std::vector<int32_t> at;
+    int tall, broad;
+
+    int count() const { return int(at.size()); }
+    int area() const { return tall * broad; }
+    int row(int tap) const { return tap % area() / broad; }
+};
+
+// The taps that a pixel needs: `begin` to `end` of every `area`, so often. The others are of rows outside the image.
+struct Needed {
+    int times, area, begin, end;
+
+    static Needed all(const Taps& taps) { return {1, taps.count(), 0, taps.count()}; }
+    static Needed by(const Taps& taps, int row, int height) {
+        const int above = taps.tall / 2, first = std::max(0, above - row);
+        const int last = std::min(taps.tall, above + height - row);
+        if (first == 0 && last == taps.tall) return all(taps);
+        return {taps.count() / taps.area(), taps.area(), first * taps.broad, last * taps.broad};
+    }
+};
+
 // One tile: y[c][p] = bias[c] + Σ_t w[t][c] · x[taps[t] + p].
 template <typename T, int C, int P>
-inline void tile(const V<T>* x, const int32_t* taps, int count, const T* w, const T* bias, V<T>* y, int64_t plane,
-                 bool add) {
+inline void tile(const V<T>* x, const int32_t* taps, const Needed& needed, const T* w, const T* bias, V<T>* y,
+                 int64_t plane, bool add) {
     V<T> sum[C][P];
     for (int c = 0; c < C; ++c)
         for (int p = 0; p < P; ++p) sum[c][p] = add ? y[c * plane + p] : all<T>(bias ? bias[c] : T(0));
-    for (int t = 0; t < count; ++t, w += C) {
-        const V<T>* at = x + taps[t];
-        V<T> in[P];
+    for (int i = 0; i < needed.times; ++i, taps += needed.area, w += int64_t(C) * needed.area) {
+        const T* weights = w + C * needed.begin;
+        for (int t = needed.begin; t < needed.end; ++t, weights += C) {
+            const V<T>* at = x + taps[t];
+            V<T> in[P];
 #pragma GCC unroll 8
-        for (int p = 0; p < P; ++p) in[p] = at[p];
+            for (int p = 0; p < P; ++p) in[p] = at[p];
 #pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-            V<T> weight = all<T>(w[c]);
+            for (int c = 0; c < C; ++c) {
+                V<T> weight = all<T>(weights[c]);
 #pragma GCC unroll 8
-            for (int p = 0; p < P; ++p) sum[c][p] += weight * in[p];
+                for (int p = 0; p < P; ++p) sum[c][p] += weight * in[p];
+            }
         }
     }
     for (int c = 0; c < C; ++c)
@@ -39,29 +65,33 @@ inline void tile(const V<T>* x, const int32_t* taps, int count, const T* w, cons
 
 // A place of pixels in a row of an activation whose channels are `plane` apart.
 template <typename T, int P>
-inline void channels(const V<T>* x, const std::vector<int32_t>& taps, const T* w, const T* bias, V<T>* y, int64_t plane,
-                     int count, bool add) {
-    const int n = int(taps.size());
+inline void channels(const V<T>* x, const Taps& taps, const Needed& needed, const T* w, const T* bias, V<T>* y,
+                     int64_t plane, int count, bool add) {
+    const int n = taps.count();
+    const int32_t* at = taps.at.data();
     int c = 0;
     for (; c + WIDE <= count; c += WIDE, w += int64_t(WIDE) * n)
-        tile<T, WIDE, P>(x, taps.data(), n, w, bias ? bias + c : nullptr, y + c * plane, plane, add);
+        tile<T, WIDE, P>(x, at, needed, w, bias ? bias + c : nullptr, y + c * plane, plane, add);
     for (; c < count; ++c, w += n)
-        tile<T, 1, P>(x, taps.data(), n, w, bias ? bias + c : nullptr, y + c * plane, plane, add);
+        tile<T, 1, P>(x, at, needed, w, bias ? bias + c : nullptr, y + c * plane, plane, add);
 }
 
 // y[c][·] (+)= bias[c] + Σ_t w[c][t] · x[· + taps[t]] for every pixel; w is packed as `packed` does.
 template <typename T>
-void correlate(const V<T>* x, int64_t x_row, const std::vector<int32_t>& taps, const T* w, const T* bias, V<T>* y,
-               const Value& shape, bool add) {
+void correlate(const V<T>* x, int64_t x_row, const Taps& taps, const T* w, const T* bias, V<T>* y, const Value& shape,
+               bool add) {
     int height = shape.height, width = shape.width;
-    if (x_row == width && shape.row() == width) width *= height, height = 1;
+    const bool flat = x_row == width && shape.row() == width;
+    if (flat) width *= height, height = 1;
     for (int row = 0; row < height; ++row) {
+        const Needed needed = flat ? Needed::all(taps) : Needed::by(taps, row, height);
         const V<T>* in = x + row * x_row;
         V<T>* out = y + row * shape.row();
         int p = 0;
         for (; p + TILE <= width; p += TILE)
-            channels<T, TILE>(in + p, taps, w, bias, out + p, shape.plane(), shape.channels, add);
-        for (; p < width; ++p) channels<T, 1>(in + p, taps, w, bias, out + p, shape.plane(), shape.channels, add);
+            channels<T, TILE>(in + p, taps, needed, w, bias, out + p, shape.plane(), shape.channels, add);
+        for (; p < width; ++p)
+            channels<T, 1>(in + p, taps, needed, w, bias, out + p, shape.plane(), shape.channels, add);
     }
 }
 
@@ -114,12 +144,13 @@ inline void weigh(const V<T>* g, int64_t g_plane, int64_t g_row, const V<T>* x, 
 
 // gradient [C, taps] += the gradient of weights, summed over samples, where g [C, H, W] is that of the output.
 template <typename T>
-void weights_gradient(const V<T>* g, const Value& shape, const V<T>* x, int64_t x_row, const std::vector<int32_t>& taps,
-                      T* gradient, std::vector<V<T>>& kept) {
-    const int n = int(taps.size());
+void weights_gradient(const V<T>* g, const Value& shape, const V<T>* x, int64_t x_row, const Taps& taps, T* gradient,
+                      std::vector<V<T>>& kept) {
+    const int n = taps.count();
     int height = shape.height, width = shape.width;
     const int64_t g_row = shape.row();
-    if (x_row == width && g_row == width) width *= height, height = 1;
+    const bool flat = x_row == width && g_row == width;
+    if (flat) width *= height, height = 1;
     const int strip = height == 1 ? 1 : std::max(1, STRIP / width);
     const int whole = shape.channels / WIDE * WIDE, even = n / WIDE * WIDE;
     kept.resize(size_t(WIDE) * WIDE * ((n + WIDE - 1) / WIDE + WIDE));
@@ -130,17 +161,23 @@ void weights_gradient(const V<T>* g, const Value& shape, const V<T>* x, int64_t 
         constexpr int C = decltype(channels)::value;
         for (int begin = 0; begin < extent; begin += step) {
             const int end = std::min(begin + step, extent);
-            const int h = height == 1 ? 1 : end - begin, w = height == 1 ? end - begin : width;
-            const V<T>* up = g + c * shape.plane() + (height == 1 ? begin : begin * g_row);
-            const V<T>* in = x + (height == 1 ? begin : begin * x_row);
             const bool first = begin == 0, last = end == extent;
             V<T>* store = kept.data();
-            for (int t = 0; t < even; t += WIDE, store += WIDE * WIDE)
-                weigh<T, C, WIDE>(up, shape.plane(), g_row, in, x_row, taps.data() + t, h, w, store, first, last,
-                                  gradient + int64_t(c) * n + t, n);
-            for (int t = even; t < n; ++t, store += WIDE)
-                weigh<T, C, 1>(up, shape.plane(), g_row, in, x_row, taps.data() + t, h, w, store, first, last,
-                               gradient + int64_t(c) * n + t, n);
+            auto some = [&](auto tile, int t) {
+                constexpr int N = decltype(tile)::value;
+                int from = begin, to = end;
+                if (height > 1 && t % taps.area() + N <= taps.area()) {
+                    // Taps of one channel; above and below they lie in rows outside the image.
+                    from = std::max(from, taps.tall / 2 - taps.row(t + N - 1));
+                    to = std::min(to, height + taps.tall / 2 - taps.row(t));
+                }
+                const int h = height == 1 ? 1 : std::max(0, to - from), w = height == 1 ? end - begin : width;
+                weigh<T, C, N>(g + c * shape.plane() + (height == 1 ? begin : from * g_row), shape.plane(), g_row,
+                               x + (height == 1 ? begin : from * x_row), x_row, taps.at.data() + t, h, w, store, first,
+                               last, gradient + int64_t(c) * n + t, n);
+            };
+            for (int t = 0; t < even; t += WIDE, store += WIDE * WIDE) some(std::integral_constant<int, WIDE>{}, t);
+            for (int t = even; t < n; ++t, store += WIDE) some(std::integral_constant<int, 1>{}, t);
         }
     };
     for (int c = 0; c < whole; c += WIDE) column(std::integral_constant<int, WIDE>{}, c);
