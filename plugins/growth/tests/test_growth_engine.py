@@ -114,6 +114,8 @@ IMAGES = {
     "conv5": lambda: nn.Conv2d(5, 4, 5, padding="same", bias=False),
     "conv1": lambda: nn.Conv2d(5, 13, 1),
     "oblong": lambda: nn.Conv2d(5, 2, (1, 3), padding=(0, 1)),
+    "tall": lambda: nn.Conv2d(5, 4, (3, 1), padding=(1, 0)),
+    "taller than the image": lambda: nn.Conv2d(5, 6, (9, 3), padding=(4, 1)),
     "depthwise": lambda: nn.Conv2d(5, 5, 3, padding=1, groups=5, bias=False),
     "strided": lambda: nn.Conv2d(5, 6, 3, stride=2, padding=1),
     "strided conv1": lambda: nn.Conv2d(5, 3, 1, stride=2),
@@ -169,6 +171,10 @@ class Framed(nn.Module):
             for size in [(6, 4), (5, 7)]
         ),
         *(pytest.param(make, (12, 7), id=f"{name} of curves") for name, make in CURVES.items()),
+        *(
+            pytest.param(IMAGES["conv5"], (5, *size), id=f"conv5 {size}")
+            for size in [(1, 9), (2, 3), (40, 6)]  # more than STRIP pixels in the last
+        ),
         pytest.param(lambda: nn.Conv2d(5, 4, (3, 2), stride=(3, 2)), (5, 6, 4), id="patches"),
     ],
 )
