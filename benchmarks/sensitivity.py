@@ -4,7 +4,7 @@
     python benchmarks/sensitivity.py RUNS --read      # the tables of what is there
 
 Each run is `esper train` of `lstm-slots` as in benchmarks/mixed.toml, but on hosts that need to grow alone (`pointwise`
-on `digits`), with one setting changed. What is compared is the return of the second half of the updates; those of
+on 400 samples of `digits`), with one setting changed. What is compared is the return of the second half of the updates; those of
 different numbers of slots are of different worlds, so a column is read downwards.
 """
 
@@ -35,6 +35,7 @@ SETTINGS = {
 PLAN = (
     *("--registry", str(MIXED), "--policy", "lstm-slots", "--workers", "1"),
     *("--use", "task=digits", "--use", "host=pointwise", "-o", "environment.instances=16"),
+    *("-o", "task.train_samples=400"),
     *("--epochs", "20", "--envs", "8", "--updates", "24"),
 )
 MEASURED = {
