@@ -4,8 +4,8 @@
     python benchmarks/sensitivity.py RUNS --read      # the tables of what is there
 
 Each run is `esper train` of `lstm-slots` as in benchmarks/mixed.toml, but on hosts that need to grow alone (`pointwise`
-on 400 samples of `digits`), with one setting changed. What is compared is the return of the second half of the updates; those of
-different numbers of slots are of different worlds, so a column is read downwards.
+on 400 samples of `digits`), with one setting changed. What is compared is the return of the second half of the updates;
+those of different numbers of slots are of different worlds, so a column is read downwards.
 """
 
 from __future__ import annotations
