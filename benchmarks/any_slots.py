@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from gap import problem
 from tables import Record, between, is_kept, markdown, read
 
 from esper_evaluation.statistics import Estimate, Values
@@ -53,7 +54,8 @@ def difference(one: tuple[str, str], other: tuple[str, str], slots: int) -> Esti
     records = record(one[0], slots), record(other[0], slots)
     if records[0].instances != records[1].instances:
         raise ValueError(f"{one[0]} and {other[0]} have played other instances with {slots} slots")
-    kinds = [", ".join(words) for words in zip(*records[0].tags.values(), strict=True)]
+    tags = records[0].tags
+    kinds = [", ".join(map(str, problem(dict(zip(tags, w, strict=True))))) for w in zip(*tags.values(), strict=True)]
     return paired_mean(accuracy(one[0], slots, one[1]) - accuracy(other[0], slots, other[1]), kinds).estimate
 
 

@@ -38,6 +38,7 @@ from esper_growth.masks import legal_blueprints
 from esper_growth.privileged import Privileged
 from esper_growth.problems import Problems, changing, described
 from esper_growth.progress import Progress
+from esper_growth.protocols import label_of
 from esper_growth.runtime import HostRuntime, replace_rows
 from esper_growth.seeds import Seeds, Topology
 from esper_growth.static_curves import StaticCurves
@@ -318,7 +319,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             self.slots,
             self.seeds.parameters,
             instance=self.instances[env],
-            task=problem.task.name,
+            task=label_of(problem.task),
             host=problem.builder.name,
             host_parameters=problem.builder.host_parameters,
             epochs=int(self.progress.epoch[env]),

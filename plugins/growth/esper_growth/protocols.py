@@ -50,6 +50,11 @@ def fits(part: Host | Blueprint, topology: str, axes: tuple[int, ...]) -> bool:
     return set(axes) <= set(getattr(part, "axes", (2,)) if topology == "image" else (1,))
 
 
+def label_of(task: Task) -> str:
+    """Return what episodes of a task are told apart by: what it says, or its name."""
+    return getattr(task, "label", "") or task.name
+
+
 def axes_of(task: Task) -> tuple[int, ...]:
     """Return how many axes of space samples may have: of a family any of several numbers."""
     return getattr(task, "axes", (task.train.inputs.dim() - 2,))
@@ -63,6 +68,9 @@ class Task(Protocol):
         name: Identity of the data; part of the key under which static curves are kept.
         classes: Number of classes.
         train, validation, test: Disjoint splits.
+
+    Its optional attribute `label: str` is what episodes are told apart by (`esper evaluate --by task`); without it its
+    name is. Tasks of a family that differ by what is drawn for an instance alone share it.
 
     A family of tasks also has a method `draw(instance: int) -> Task`: the task of an instance, always the same, with
     as many classes as the family. Its own splits are those of instance 0. Where its tasks' samples have various

@@ -137,6 +137,12 @@ def test_what_is_kept_for_evaluation_is_never_trained_on(make):
     assert made.held_out(3) == [HELD_OUT, HELD_OUT + 1, HELD_OUT + 2] and made.held_out(5)[:3] == made.held_out(3)
 
 
+def test_episodes_are_told_apart_by_kind_and_not_by_what_is_drawn(make, play):
+    *_, events = play(make(epochs=2, batch_size=60, instances=[7, 12, 3, 8]), Static, instances=[7, 12, 3, 8])
+    told = {event["task"] for event in events if event["type"] == "episode"}
+    assert told <= {f"{task}-{n}" for task in SMALL.tasks for n in SMALL.train_samples}
+
+
 def test_outcomes_of_a_host_that_is_left_alone(make, play, monkeypatch):
     made = make()
     read, validate = [], made.runtime.validate

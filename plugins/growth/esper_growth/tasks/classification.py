@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from esper_growth.protocols import Split
 
@@ -16,3 +16,4 @@ class ClassificationTask:
     train: Split
     validation: Split
     test: Split
+    label: str = field(default="", kw_only=True)

@@ -39,4 +39,5 @@ def digits(config: DigitsConfig, context: BuildContext) -> ClassificationTask:
         train=split(train, train_labels),
         validation=split(validation, validation_labels),
         test=split(test, test_labels),
+        label=f"digits-{config.train_samples}",
     )

@@ -79,6 +79,7 @@ class DriftTask:
             validation=before.validation,
             test=before.test,
             changes=(Change(epoch, cast(Task, evolve(after, name=f"{kind}-{curves.name}i{instance}"))),),
+            label=f"drift-{kind}",
         )
 
 

@@ -81,6 +81,7 @@ def mnist1d(config: Mnist1dConfig, context: BuildContext) -> ClassificationTask:
         train=split(0, config.train_samples),
         validation=split(train, train + validation),
         test=split(train + validation, config.samples),
+        label=f"mnist1d{order}-{config.train_samples}",
     )
 
 
