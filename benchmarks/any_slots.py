@@ -30,6 +30,8 @@ TUNED = ("trained-3", "trained-1-to-5")
 TUNED_AT = (5, 8)
 ABLATIONS = {"no-memory": "`network.slot_memory=false`", "no-position": "`features.position=false`"}
 ABLATED_AT = (3, 8)
+TRIED = {"longer": "64 updates, not 32", "taught": "taught by the best rule of each kind"}
+TRIED_AT = (3, 5)
 CLEAR = 2.0
 """A ratio is given where its denominator is so many times the half of its interval, at least."""
 
@@ -144,12 +146,25 @@ def ablations() -> str:
     return markdown(rows)
 
 
+def tried() -> str:
+    """What else was tried with 3 slots, minus `lstm-slots` as it was trained there, and minus the best rule."""
+    rows = [["", "N", "test accuracy", "minus untried", "minus the best rule"]]
+    for name, shown in TRIED.items():
+        for n in TRIED_AT:
+            if is_kept(f"{name}-at-{n}"):
+                others = ("trained-3", "policy"), ("trained-3", best_rule(n))
+                apart = (between(difference((name, "policy"), other, n), 3, signed=True) for other in others)
+                rows.append([shown, str(n), f"{accuracy(name, n).mean():.3f}", *apart])
+    return markdown(rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "by-slots": by_slots,
     "to-the-best-rule": to_the_best_rule,
     "to-specialists": to_specialists,
     "tuned": tuned,
     "ablations": ablations,
+    "tried": tried,
 }
 
 
@@ -158,6 +173,7 @@ def names() -> set[str]:
     found = {f"{name}-at-{n}" for n in SLOTS for name in policies(n)}
     found |= {f"tuned-{name}-at-{n}" for name in TUNED for n in TUNED_AT}
     found |= {f"{name}-at-{n}" for name in ABLATIONS for n in ABLATED_AT}
+    found |= {f"{name}-at-{n}" for name in TRIED for n in TRIED_AT}
     return {name for name in found if is_kept(name)}
 
 
