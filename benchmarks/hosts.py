@@ -102,11 +102,11 @@ def main() -> None:
     parser.add_argument("--width", type=int, help="Its channels; its own without it.")
     parser.add_argument("--samples", type=int, help="Training samples; the task's own without it.")
     chosen = parser.parse_args()
+    if chosen.width and not chosen.host:
+        parser.error("--width is that of --host")
     torch.set_num_threads(1)
     index, config = load_index(), GrowthConfig(epochs=chosen.epochs, workers=1)
     print(f"{'task':18}{'host':13}{'blueprint':16}{'static':>8}{'all-on':>8}{'gap':>8}   least and largest gap")
-    if chosen.width and not chosen.host:
-        parser.error("--width is that of --host")
     for problem in PROBLEMS:
         if chosen.host in (None, problem.host):
             if chosen.samples:

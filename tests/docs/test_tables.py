@@ -115,7 +115,7 @@ def test_tables_of_several_records(monkeypatch: pytest.MonkeyPatch) -> None:
     first = short.outcomes[0]["name"]
     apart = np.array(short.values["policy"][first]) - np.array(short.values["static"][first])
     assert found.value == pytest.approx(apart.mean()) and found.low < found.value < found.high
-    assert any_slots.share("trained-1-to-5", "lstm-v1", 3) == "no lead shown"
+    assert any_slots.share("trained-1-to-5", "lstm-v1", 3) == "too uncertain"
     moved = evolve(short, instances=[number + 1 for number in short.instances])
     monkeypatch.setattr(any_slots, "read", lambda name: moved if name == "lstm-v1-at-3" else short)
     with pytest.raises(ValueError, match="lstm-v1 and trained-3 have played other instances with 3 slots"):

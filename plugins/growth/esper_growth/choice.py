@@ -78,25 +78,29 @@ def choose(config: GrowthConfig, problems: Problems, precision: str) -> Kind:
 
 def _measured(config: GrowthConfig, problems: Problems) -> dict[str, float]:
     """Return the seconds that an epoch of some bare hosts takes, by runtime; those that the engine knows."""
-    seconds = dict.fromkeys(("engine", "loop"), 0.0)
+    seconds, known = dict.fromkeys(("engine", "loop"), 0.0), dict[tuple[object, ...], dict[str, float]]()
     # The same instances whatever is trained or evaluated, so that a plan has one runtime on a machine.
     for instance in range(LOOKED_AT):
         problem = problems.at(instance)
-        with suppress(Unknown):
-            for name, of_steps in _of(config, problem).items():
-                seconds[name] += of_steps * len(problem.task.train.targets)
+        host = (problem.builder.name, problem.task.train.inputs.shape[1:])
+        if host not in known:
+            known[host] = {}
+            with suppress(Unknown):
+                known[host] = _of(config, problem)
+        for name, of_sample in known[host].items():
+            seconds[name] += of_sample * len(problem.task.train.targets)
     return seconds
 
 
 def _of(config: GrowthConfig, problem: Problem) -> dict[str, float]:
-    """Return the seconds that a few steps of a bare host take, by runtime.
+    """Return the seconds that a bare host takes to train on a sample, by runtime.
 
     Raises:
         Unknown: the engine does not know one of its layers.
     """
     cache, shape = Cache.named(CACHE), tuple(problem.task.train.inputs.shape[1:])
     host = (problem.builder.name, shape, problem.task.classes, str(problem.task.train.inputs.dtype), config.batch_size)
-    key = (compiler.load().digest, compiler.processor(), torch.__version__, host)
+    key = ("per sample", compiler.load().digest, compiler.processor(), torch.__version__, host)
     path = cache.folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
     with suppress(OSError, DamagedFile, KeyError, TypeError, ValueError):
         found = read_json(path)
@@ -127,4 +131,4 @@ def _measure(config: GrowthConfig, problem: Problem) -> dict[str, float]:
             before = time.perf_counter()
             host.train_epoch({})
             took[name].append(time.perf_counter() - before)
-    return {name: min(times[1:]) for name, times in took.items()}
+    return {name: min(times[1:]) / len(problem.phases[0].splits["train"].targets) for name, times in took.items()}

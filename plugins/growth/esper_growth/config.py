@@ -200,8 +200,12 @@ class MixedHostConfig:
         help="Architectures that instances draw from, by name; one that is named twice is drawn twice as often.",
     )
     capable_width: int = option(
-        32, low=1, high=4096, help="Channels of every block of a `capable` host; costs grow with its square."
+        32, low=8, high=4096, help="Channels of a `capable` host, a multiple of 8; costs grow with their square."
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.capable_width % 8:
+            raise ValueError(f"capable_width={self.capable_width} is no multiple of 8, the groups of its norms")
 
 
 @frozen

@@ -19,7 +19,7 @@ from esper_growth.lifecycle import SlotTable
 from esper_growth.model import SeedSetting
 from esper_growth.one_by_one import EngineRuntime, LoopRuntime
 from esper_growth.problems import Problems
-from esper_growth.protocols import Change
+from esper_growth.protocols import Change, label_of
 from esper_growth.runtime import stable_seed
 from esper_growth.stages import Stage
 from esper_growth.tasks.drift import CHANGES, DriftTask
@@ -62,6 +62,7 @@ def test_instances_change_in_every_way_and_at_every_epoch_there_is():
     assert {task.changes[0].epoch for task in drawn} == {2, 3, 4}
     kinds = [task.name.split("@")[0].removeprefix("drift-") for task in drawn]
     assert {kind: kinds.index(kind) for kind in CHANGES} == KINDS
+    assert [label_of(task) for task in drawn] == [f"drift-{kind}" for kind in kinds]
     for kind, task in zip(kinds, drawn, strict=True):
         after = task.changes[0].task
         for before, now in ((task.train, after.train), (task.validation, after.validation), (task.test, after.test)):

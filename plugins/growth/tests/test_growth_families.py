@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 import torch
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from esper_growth.hosts.mixed import MixedHost
 from esper_growth.model import SeedSetting
 from esper_growth.one_by_one import EngineRuntime, LoopRuntime
 from esper_growth.problems import Problems
+from esper_growth.protocols import label_of
 from esper_growth.rules import AllOn
 from esper_growth.stages import MIN_PRUNE_AGE, Stage
 from esper_growth.tasks.mixed import MixedTask
@@ -66,6 +68,8 @@ def test_capable_hosts_of_a_family_may_be_narrower():
     family = MixedHost(MixedHostConfig(hosts=("capable", "narrow"), capable_width=8), context)
     drawn = {family.draw(instance).name for instance in range(20)}
     assert drawn == {"capable-w8g8", "narrow-w6g2"} and family.name == "mixed-capable-w8g8+narrow-w6g2"
+    with pytest.raises(ValueError, match="capable_width=12 is no multiple of 8"):
+        MixedHostConfig(capable_width=12)
 
 
 @pytest.mark.parametrize("members", [("mnist2d",), ()])
@@ -140,7 +144,9 @@ def test_what_is_kept_for_evaluation_is_never_trained_on(make):
 def test_episodes_are_told_apart_by_kind_and_not_by_what_is_drawn(make, play):
     *_, events = play(make(epochs=2, batch_size=60, instances=[7, 12, 3, 8]), Static, instances=[7, 12, 3, 8])
     told = {event["task"] for event in events if event["type"] == "episode"}
-    assert told <= {f"{task}-{n}" for task in SMALL.tasks for n in SMALL.train_samples}
+    task = problems().at(7).task
+    assert label_of(evolve(task, label="")) == task.name != label_of(task), "without a label it is the name"
+    assert told and told <= {f"{task}-{n}" for task in SMALL.tasks for n in SMALL.train_samples}
 
 
 def test_outcomes_of_a_host_that_is_left_alone(make, play, monkeypatch):
