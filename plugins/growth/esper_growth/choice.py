@@ -100,7 +100,7 @@ def _of(config: GrowthConfig, problem: Problem) -> dict[str, float]:
     """
     cache, shape = Cache.named(CACHE), tuple(problem.task.train.inputs.shape[1:])
     host = (problem.builder.name, shape, problem.task.classes, str(problem.task.train.inputs.dtype), config.batch_size)
-    key = ("per sample", compiler.load().digest, compiler.processor(), torch.__version__, host)
+    key = (compiler.load().digest, compiler.processor(), torch.__version__, host)
     path = cache.folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
     with suppress(OSError, DamagedFile, KeyError, TypeError, ValueError):
         found = read_json(path)

@@ -12,8 +12,6 @@ from esper_growth.families import check_members
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost, UniformHost
 from esper_growth.runtime import stable_seed
 
-MEMBERS = {"pointwise": PointwiseHost, "narrow": NarrowHost, "capable": CapableHost}
-
 
 class MixedHost:
     """Kind `host`, a family: the number of an instance decides its architecture."""
@@ -22,13 +20,13 @@ class MixedHost:
     axes = (1, 2)
 
     def __init__(self, config: MixedHostConfig, context: BuildContext) -> None:
-        check_members("host", config.hosts, MEMBERS)
-        options = {
-            "pointwise": PointwiseConfig(),
-            "narrow": NarrowConfig(),
-            "capable": CapableConfig(width=config.capable_width),
+        members: dict[str, UniformHost] = {
+            "pointwise": PointwiseHost(PointwiseConfig(), context),
+            "narrow": NarrowHost(NarrowConfig(), context),
+            "capable": CapableHost(CapableConfig(width=config.capable_width), context),
         }
-        self._hosts: list[UniformHost] = [MEMBERS[name](options[name], context) for name in config.hosts]
+        check_members("host", config.hosts, members)
+        self._hosts = [members[name] for name in config.hosts]
         self.name = "mixed-" + "+".join(host.name for host in self._hosts)
 
     def draw(self, instance: int) -> UniformHost:
