@@ -18,7 +18,7 @@ from esper_gymnasium_env.actions import Actions, Arrays
 from esper_gymnasium_env.answers import malformed
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import close, make, owner
-from esper_gymnasium_env.legality import MASK, Legality, ask_method, has_method, is_masked, seen_space
+from esper_gymnasium_env.legality import MASK, Legality, is_masked, method_of, seen_space
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.randomness import give_own_spaces, seed_spaces
 from esper_gymnasium_env.rendering import frame_of, make_shown
@@ -86,7 +86,8 @@ class Group:
         self._legality, self._known = legality, known
         self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
         self._has_mask = is_masked(known.observation)
-        self._has_method, self._methods = [False] * count, False
+        self._methods: list[Callable[[], Any] | None] = [None] * count
+        self._asked = False
         self._seeds, self._lengths = [0] * count, [0] * count
         self._checked = [Spaces(single.observation_space, single.action_space) for single in self._envs]
         for row, found in enumerate(self._checked):
@@ -106,7 +107,7 @@ class Group:
                 observation, info = answer
                 observations.append(observation)
                 infos.append(info)
-                self._has_method[row] = has_method(single)
+                self._methods[row] = method_of(single)
                 found, known = (single.observation_space, single.action_space), self._checked[row]
                 if found[0] is not known[0] or found[1] is not known[1]:
                     self._check_spaces(row, Spaces(*found))
@@ -114,7 +115,7 @@ class Group:
         except BaseException:
             with self._guarded(row, "starting an episode"):
                 raise
-        self._methods = any(self._has_method)
+        self._asked = any(self._methods)
         legal = self._legal(rows, observations, infos, None, None)
         return Seen(self._read(rows, observations), legal, self._look(rows, observations))
 
@@ -191,7 +192,7 @@ class Group:
             answer = single.reset(seed=seed)
             self._check_form(0, "reset", answer)
             observation, info = answer
-            self._has_method[0] = has_method(single)
+            self._methods[0] = method_of(single)
             return not self._has_mask and self._said(0, observation, info) is not None
 
     def close(self) -> None:
@@ -224,7 +225,7 @@ class Group:
         truncated: NDArray[np.bool_] | None,
     ) -> NDArray[np.bool_] | None:
         """Return what is legal; nothing is asked of environments whose episode terminated."""
-        told = self._has_mask or self._methods
+        told = self._has_mask or self._asked
         for row, info in zip(rows, infos, strict=True):
             if type(info) is not dict and not isinstance(info, Mapping):
                 self._check_form(row, "step", (*_WELL_FORMED[:-1], info))
@@ -232,10 +233,14 @@ class Group:
         if not told:  # as by far the most environments
             return None
         said = []
-        for place, row in enumerate(rows):
-            over = terminated is not None and terminated[place]
+        over = [False] * len(rows) if terminated is None else terminated.tolist()
+        row = -1
+        try:
+            for place, row in enumerate(rows):
+                said.append(None if over[place] else self._said(row, observations[place], infos[place]))
+        except BaseException:
             with self._guarded(row, "saying what is legal"):
-                said.append(None if over else self._said(row, observations[place], infos[place]))
+                raise
         if all(mask is None for mask in said):
             return None
 
@@ -256,7 +261,8 @@ class Group:
             return info[MASK]
         if self._has_mask:
             return observation[MASK]
-        return ask_method(self._envs[row]) if self._has_method[row] else None
+        method = self._methods[row]
+        return None if method is None else method()
 
     def _rewards(self, rows: Sequence[int], paid: Sequence[Any]) -> NDArray[np.float64]:
         """Return rewards as floats; arrays with one entry are accepted."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -54,9 +55,8 @@ class Legality:
         Raises:
             PluginError: a mask does not fit the action table, or leaves a head without a legal choice.
         """
-        if all(type(mask) is np.ndarray and mask.shape == (self.total,) for mask in said):
-            found = np.array(said)
-        else:
+        found = self._alike(said)
+        if found is None:
             found = np.array([self._flat(mask) for mask in said])
         legal: NDArray[np.bool_] = found != 0
         if found.dtype != np.bool_ and bool((legal & (found != 1)).any()):
@@ -70,6 +70,17 @@ class Legality:
                 names = [name for name, empty in zip(self.sizes, wrong.tolist(), strict=True) if empty]
                 raise self._wrong(f"leaves no legal action for {', '.join(names)}")
         return legal
+
+    def _alike(self, said: Sequence[Any]) -> NDArray[Any] | None:
+        """Return masks that are all one array, or all one list of plain numbers, as `[n, Σ K]`; None for others."""
+        kind = type(said[0]) if said else None
+        if kind not in (np.ndarray, list) or any(type(mask) is not kind for mask in said):
+            return None
+        try:
+            found = np.array(said)
+        except ValueError:  # of different lengths
+            return None
+        return found if found.shape == (len(said), self.total) and found.dtype != np.object_ else None
 
     def _flat(self, said: Any) -> NDArray[Any]:
         """Return a mask that is one array, a row of one per head, or a table of one per head, as `[Σ K]`."""
@@ -95,15 +106,13 @@ class Legality:
         )
 
 
-def has_method(single: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether an environment has a method or attribute that says what is legal."""
-    return bool(single.has_wrapper_attr(MASK_METHOD))
-
-
-def ask_method(single: gymnasium.Env[Any, Any]) -> Any:
-    """Return what it says, or None."""
-    said = single.get_wrapper_attr(MASK_METHOD)
-    return said() if callable(said) else said
+def method_of(single: gymnasium.Env[Any, Any]) -> Callable[[], Any] | None:
+    """Return what says what is legal, an environment's method or attribute; None where it has neither."""
+    if not single.has_wrapper_attr(MASK_METHOD):
+        return None
+    # Looked up once: through wrappers that takes as long as many a mask does.
+    found = single.get_wrapper_attr(MASK_METHOD)
+    return found if callable(found) else partial(single.get_wrapper_attr, MASK_METHOD)
 
 
 def is_masked(space: gymnasium.Space[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -149,9 +150,12 @@ def _block(space: gymnasium.Space[Any], parts: Sequence[Any]) -> NDArray[Any]:
     shape, count = space.shape or (), len(parts)
     if shape and all(type(part) is np.ndarray and part.shape == shape for part in parts):
         rows = np.concatenate(parts).reshape(count, -1)
+    elif not shape and all(isinstance(part, int | float | np.number) for part in parts):
+        rows = np.array(parts).reshape(count, 1)
     else:
+        entries = math.prod(shape)
         for part in parts:
-            if np.size(part) != np.prod(shape):
+            if np.size(part) != entries:
                 raise ValueError(f"{np.size(part)} entries are not a value of {space}")
         rows = np.array([np.ravel(part) for part in parts])
     if isinstance(space, spaces.Discrete):
