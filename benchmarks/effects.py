@@ -1,7 +1,8 @@
 """What each means against variance, and each good beginning, is worth alone: the options of docs/training.md.
 
-    python benchmarks/effects.py RUNS --rules '["axes=1 host_parameters=…: all-on", …]'   # trains what is missing
-    python benchmarks/effects.py RUNS --read [--figure effects.png]                       # the table of what is there
+    python benchmarks/effects.py [--figure effects.png]                  # the table of the record that is kept
+    python benchmarks/effects.py RUNS --rules '["axes=1 …: all-on", …]'  # trains what is missing in the folder RUNS
+    python benchmarks/effects.py RUNS --read                             # what is there; with --keep, the record
 
 Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with one option changed, for 20,480 steps, and three
 seeds. Capable hosts have 16 channels, so that an episode costs a third. A seed draws the same instances with and
@@ -13,10 +14,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from curves import mean, part
-from experiment import MIXED, Run, over_seeds, train
+from experiment import MIXED, Experiment, Run, over_seeds
 from tables import between, markdown
 
 from esper_evaluation.statistics import Estimate
@@ -44,6 +46,7 @@ SETTINGS = {
 BESIDE = {"leave-one-out": WIDE}
 """What a setting is compared with, where that is not the recipe."""
 METRICS = {"return": "return", "explained variance": "explained_variance"}
+EXPERIMENT = Experiment("effects", ("environment_steps", *METRICS.values()))
 
 
 def run(setting: str, seed: int, rules: str = "[]") -> Run:
@@ -52,26 +55,48 @@ def run(setting: str, seed: int, rules: str = "[]") -> Run:
     return Run(setting, seed, [*PLAN, *SETTINGS[setting], *taught])
 
 
-def values(runs: Path, setting: str, metric: str) -> dict[int, float]:
+def values(of: Experiment, setting: str, metric: str) -> dict[int, float]:
     """Return the mean of a metric over the second half of the updates, by seed."""
-    found = {seed: run(setting, seed).metrics(runs) for seed in SEEDS}
+    found = {seed: of.lines(run(setting, seed)) for seed in SEEDS}
     return {seed: mean(part(lines, 1, 2), metric) for seed, lines in found.items() if lines}
 
 
-def effect(runs: Path, setting: str, metric: str) -> Estimate | None:
+def effect(of: Experiment, setting: str, metric: str) -> Estimate | None:
     """Return how much more a setting has than what it is compared with."""
-    own, other = (values(runs, name, metric) for name in (setting, BESIDE.get(setting, ALONE)))
+    own, other = (values(of, name, metric) for name in (setting, BESIDE.get(setting, ALONE)))
     return over_seeds([own[seed] - other[seed] for seed in own if seed in other])
 
 
-def draw(runs: Path, path: Path) -> None:
+def all_of_them(of: Experiment = EXPERIMENT) -> str:
+    """Second halves of the runs: means over seeds, and the mean difference, with 95 % intervals."""
+    rows = [["", "seeds", *(f"{said}{more}" for said in METRICS for more in ("", ", effect"))]]
+    for setting in SETTINGS:
+        if not (count := len(values(of, setting, "return"))):
+            continue
+        rows.append([f"`{setting}`", str(count)])
+        for metric in METRICS.values():
+            known = over_seeds([*values(of, setting, metric).values()])
+            apart = None if setting == ALONE else effect(of, setting, metric)
+            rows[-1] += [f"{known.value:.3f}" if known else "", between(apart, 3, signed=True) if apart else ""]
+    return markdown(rows)
+
+
+TABLES: Mapping[str, Callable[..., str]] = {"all": all_of_them}
+
+
+def names() -> set[str]:
+    """Return the evaluations that tables are made of: none."""
+    return set()
+
+
+def draw(of: Experiment, path: Path) -> None:
     """Draw the effects on return as a forest plot."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    found = [(name, known) for name in SETTINGS if name != ALONE and (known := effect(runs, name, "return"))]
+    found = [(name, known) for name in SETTINGS if name != ALONE and (known := effect(of, name, "return"))]
     figure, axes = pyplot.subplots(figsize=(7, 0.5 * len(found) + 1), layout="constrained")
     for row, (_, known) in enumerate(reversed(found)):
         axes.plot([known.low, known.high], [row, row], color="#4c6ef5")
@@ -85,30 +110,23 @@ def draw(runs: Path, path: Path) -> None:
 def main() -> None:
     """Train, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, help="folder of the runs")
-    parser.add_argument("--rules", help="the best rule of each kind of world, for the teacher")
+    parser.add_argument("--rules", default="[]", help="the best rule of each kind of world, for the teacher")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="what to train")
-    parser.add_argument("--read", action="store_true", help="train nothing")
     parser.add_argument("--figure", type=Path, help="write a forest plot")
-    chosen = parser.parse_args()
-    if not chosen.read:
-        if chosen.rules is None and "teacher" in chosen.only:
-            sys.exit("effects.py: the teacher needs --rules, which benchmarks/best_rules.py prints.")
-        train(chosen.runs, (run(setting, seed, chosen.rules) for seed in SEEDS for setting in chosen.only))
-    if not any(values(chosen.runs, setting, "return") for setting in SETTINGS):
-        sys.exit(f"effects.py: there is no run in {chosen.runs}; without --read they are trained.")
-    rows = [["", "seeds", *(f"{said}{more}" for said in METRICS for more in ("", ", effect"))]]
-    for setting in SETTINGS:
-        count = len(values(chosen.runs, setting, "return"))
-        rows.append([setting, str(count)])
-        for metric in METRICS.values():
-            known, apart = over_seeds([*values(chosen.runs, setting, metric).values()]), None
-            if setting != ALONE:
-                apart = effect(chosen.runs, setting, metric)
-            rows[-1] += [f"{known.value:.3f}" if known else "", between(apart, 3, signed=True) if apart else ""]
-    print(markdown(rows))
-    if chosen.figure:
-        draw(chosen.runs, chosen.figure)
+    of, said = EXPERIMENT.chosen(parser)
+    runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS]
+    trains = said.runs is not None and not said.read
+    if said.rules == "[]" and "teacher" in said.only and (trains or said.keep):
+        sys.exit("effects.py: the teacher needs --rules, which benchmarks/best_rules.py prints.")
+    if trains:
+        of.train(one for one in runs if one.name in said.only)
+    if not any(map(of.lines, runs)):
+        sys.exit(f"effects.py: there is no run in {said.runs}; without --read they are trained.")
+    print(all_of_them(of))
+    if said.keep:
+        print(f"{of.keep(runs)}: kept")
+    if said.figure:
+        draw(of, said.figure)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How much learning depends on entropy coefficient, step size and clip range, with 2, 3, 5 and 8 slots.
 
+    python benchmarks/sensitivity.py                  # the tables of the record that is kept
     python benchmarks/sensitivity.py RUNS             # trains what is missing in the folder RUNS; prints the tables
-    python benchmarks/sensitivity.py RUNS --read      # the tables of what is there
+    python benchmarks/sensitivity.py RUNS --read      # the tables of what is there; with --keep it becomes the record
 
 Each run is `esper train` of `lstm-slots` as in benchmarks/mixed.toml, but on hosts that need to grow alone (`pointwise`
 on 400 samples of `digits`), with one setting changed. What is compared is the return of the second half of the updates;
@@ -12,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log
-from pathlib import Path
 from statistics import fmean
 
 from curves import mean, part
-from experiment import MIXED, Run, train
+from experiment import MIXED, Experiment, Run
 from tables import markdown
 
 SLOTS = (2, 3, 5, 8)
@@ -46,6 +46,8 @@ MEASURED = {
     "gradient norm": "grad_norm",
     "explained variance": "explained_variance",
 }
+EXPERIMENT = Experiment("sensitivity", ("return", *MEASURED.values()))
+RUNS = [(setting, slots, seed) for seed in SEEDS for slots in SLOTS for setting in SETTINGS]
 
 
 def run(setting: str, slots: int, seed: int) -> Run:
@@ -54,38 +56,54 @@ def run(setting: str, slots: int, seed: int) -> Run:
     return Run(f"{list(SETTINGS).index(setting)}-{slots}", seed, [*PLAN, "--slots", str(slots), *changed])
 
 
-def second_half(runs: Path, setting: str, slots: int, metric: str) -> list[float]:
+def second_half(of: Experiment, setting: str, slots: int, metric: str) -> list[float]:
     """Return the mean of a metric over the second half of the updates, of each seed that is there."""
-    found = (run(setting, slots, seed).metrics(runs) for seed in SEEDS)
+    found = (of.lines(run(setting, slots, seed)) for seed in SEEDS)
     return [mean(part(lines, 1, 2), metric) for lines in found if lines]
 
 
 def cell(values: Sequence[float]) -> str:
     """Return a mean, and what it is of."""
-    return f"{fmean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})" if values else ""
+    shown = f"{fmean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})" if values else ""
+    return shown.replace("-", "\N{MINUS SIGN}")
+
+
+def returns(of: Experiment = EXPERIMENT) -> str:
+    """Return in the second half of the updates: the mean, and each seed's."""
+    rows = [["", *(f"N = {n}" for n in SLOTS)]]
+    rows += [[setting, *(cell(second_half(of, setting, n, "return")) for n in SLOTS)] for setting in SETTINGS]
+    return markdown(rows)
+
+
+def with_the_recipe(of: Experiment = EXPERIMENT) -> str:
+    """What else there is to see with the recipe, in the same updates."""
+    rows = [["", *(f"N = {n}" for n in SLOTS)], ["ln N, the largest slot entropy", *(f"{log(n):.2f}" for n in SLOTS)]]
+    for said, name in MEASURED.items():
+        rows.append([said, *(cell(second_half(of, "the recipe", n, name)) for n in SLOTS)])
+    return markdown(rows)
+
+
+TABLES: Mapping[str, Callable[..., str]] = {"returns": returns, "with-the-recipe": with_the_recipe}
+
+
+def names() -> set[str]:
+    """Return the evaluations that tables are made of: none."""
+    return set()
 
 
 def main() -> None:
     """Train, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, help="folder of the runs")
-    parser.add_argument("--read", action="store_true", help="train nothing")
-    chosen = parser.parse_args()
-    if not chosen.read:
-        train(chosen.runs, (run(setting, n, seed) for seed in SEEDS for n in SLOTS for setting in SETTINGS))
-    header = ["", *(f"N = {n}" for n in SLOTS)]
-    returns = [
-        [setting, *(cell(second_half(chosen.runs, setting, n, "return")) for n in SLOTS)] for setting in SETTINGS
-    ]
-    if not any(any(row[1:]) for row in returns):
-        sys.exit(f"sensitivity.py: there is no run in {chosen.runs}; without --read they are trained.")
-    print("Return in the second half of the updates: the mean, and each seed's.\n")
-    print(markdown([header, *returns]))
-    print("\nWith the recipe, in the same updates:\n")
-    known = [["ln N, the largest slot entropy", *(f"{log(n):.2f}" for n in SLOTS)]]
-    for said, name in MEASURED.items():
-        known.append([said, *(cell(second_half(chosen.runs, "the recipe", n, name)) for n in SLOTS)])
-    print(markdown([header, *known]))
+    of, said = EXPERIMENT.chosen(parser)
+    runs = [run(*words) for words in RUNS]
+    if said.runs is not None and not said.read:
+        of.train(runs)
+    if not any(map(of.lines, runs)):
+        sys.exit(f"sensitivity.py: there is no run in {said.runs}; without --read they are trained.")
+    for table in TABLES.values():
+        print(f"{table.__doc__}\n\n{table(of)}\n")
+    if said.keep:
+        print(f"{of.keep(runs)}: kept")
 
 
 if __name__ == "__main__":
