@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--slots", default="3", help="Slots of every host.")
     parser.add_argument("--instances", type=int, default=64, help="Training instances, from number 0 on.")
     parser.add_argument(
-        "--fields", nargs="+", choices=WORLD, default=FIELDS, help="Fields of the state that tell kinds apart."
+        "--fields", nargs="+", choices=WORLD, default=FIELDS, help="State fields that tell kinds apart."
     )
     parser.add_argument("--envs", type=int, default=16, help="Hosts side by side.")
     parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
