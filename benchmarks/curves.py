@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from esper_core.contracts.errors import EsperError
 from esper_core.runs.directory import RunDirectory
 
 SMOOTHED = 10
@@ -89,7 +90,10 @@ def main() -> None:
     metrics = {name: name for name in said.metrics} if said.metrics else METRICS
     policies: dict[str, list[list[dict[str, Any]]]] = {}
     for path in said.runs:
-        run = RunDirectory.open(path)
+        try:
+            run = RunDirectory.open(path)
+        except EsperError as error:
+            parser.error(str(error))
         lines = list(run.metrics())
         if len(lines) < said.parts:
             parser.error(f"{path} has {len(lines)} updates; that is no update for each of {said.parts} parts.")
