@@ -10,7 +10,7 @@ import torch
 from esper_core.composition.build import build_beside
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stand_in import INSTANCES
-from esper_growth.protocols import Split, Task, axes_of, changes_of, last_change_of
+from esper_growth.protocols import Split, Task, axes_of, changes_of, label_of, last_change_of
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.fake_device import FakeDevice
@@ -28,6 +28,7 @@ SUITE = Suite(
         "randomness",
         "picklable",
         "name",
+        "label",
         "device",
         "family",
         "changes",
@@ -147,6 +148,21 @@ def name(subject: Subject) -> None:
             assert other.name != task.name, (
                 f"{option} gives other data under the same name '{task.name}', under which static curves are kept"
             )
+
+
+@SUITE.check("label", after=("name",))
+def label(subject: Subject) -> None:
+    """If it says what its episodes are told apart by, that is a text; of an instance always the same."""
+    task, other = _task(subject), subject.build()
+    known = [(task, other)]
+    if hasattr(task, "draw"):
+        known += [(task.draw(instance), other.draw(instance)) for instance in INSTANCES]
+    for one, again in known:
+        found = getattr(one, "label", "")
+        assert isinstance(found, str) and found == found.strip(), f"the label of '{one.name}' is {found!r}"
+        assert label_of(one) == label_of(again), (
+            f"the label of '{one.name}' is '{label_of(one)}', and built again '{label_of(again)}'"
+        )
 
 
 @SUITE.check("device", after=("shapes",))
