@@ -79,13 +79,13 @@ class Experiment:
 
     def keep(self, runs: Iterable[Run]) -> Path:
         """Write the record of the runs that are there, compressed: their commands and what is read; return where."""
-        found = {run: lines for run in runs if (lines := self.lines(run))}
+        found = [(run, lines) for run in runs if (lines := self.lines(run))]
         record = {
             run.label: {
                 "command": shlex.join(["esper", "train", *map(_portable, run.words), "--seed", str(run.seed)]),
                 "metrics": {name: [line.get(name) for line in lines] for name in self.metrics},
             }
-            for run, lines in found.items()
+            for run, lines in found
         }
         path = _path(self.name)
         path.parent.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,24 @@ def test_pages_say_what_records_say(block: Any) -> None:
 def test_every_record_is_quoted_and_all_are_small() -> None:
     across = {name for module in tables.ACROSS.values() for name in importlib.import_module(module).names()}
     assert {block.name for block in BLOCKS} - tables.ACROSS.keys() == set(KEPT) - across
-    assert sum((tables.RECORDS / f"{name}{tables.SUFFIX}").stat().st_size for name in KEPT) < MOST
+    assert sum(path.stat().st_size for path in tables.RECORDS.rglob("*.xz")) < MOST
+
+
+def test_what_is_kept_of_training_is_what_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = importlib.import_module("experiment")
+    monkeypatch.setattr(experiment, "RECORDS", tmp_path / "training")
+    run = experiment.Run("0-3", 1, ["--registry", str(experiment.MIXED), "--slots", "3"])
+    never = run._replace(seed=2)
+    (tmp_path / "runs" / run.label / "lstm-slots-s3").mkdir(parents=True)
+    lines = [{"update": n, "return": 0.1 * n, "kl": None} for n in (1, 2)]
+    opened = SimpleNamespace(metrics=lambda: lines)
+    monkeypatch.setattr(experiment, "RunDirectory", SimpleNamespace(open=lambda path: opened))
+    trained = experiment.Experiment("try", ("return", "kl"), tmp_path / "runs")
+    trained.keep([run, never])
+    kept = evolve(trained, folder=None)
+    assert kept.lines(run) == [{"return": 0.1 * n, "kl": None} for n in (1, 2)] and kept.lines(never) == []
+    command = experiment._read("try")[run.label]["command"]
+    assert command == "esper train --registry benchmarks/mixed.toml --slots 3 --seed 1"
 
 
 def test_another_number_is_put_right() -> None:
