@@ -17,8 +17,9 @@ constant rates and without state-dependent exploration. Rewards of the tasks wit
 test; their observations are not: VecNormalize would make the rare cue larger, and so decide the comparison. `resets`
 learns nothing: it is one LSTM with and without episodes that start inside its rows (resets.py).
 
-`return` is the mean of 20 episodes of the greedy policy, half-way and after training. Every seed's result is one line
-of the results file, and a line that is there is not run again. Both use one thread and take turns; times are compared
+`return` is the mean of 20 episodes of the greedy policy, half-way and after training. It differs much from one update to
+the next, so `while learning` is there too: the mean return of what was sampled in the second half of training, rollout
+by rollout. Every seed's result is one line of the results file, and a line that is there is not run again. Both use one thread and take turns; times are compared
 seed by seed, so that whatever else wants the cores slows either of them.
 """
 
@@ -31,7 +32,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import gymnasium
@@ -172,9 +173,10 @@ def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
     plan = make_plan(request, index)
     trainer = open_session(plan, index)
     phases: Counter[str] = Counter()
-    weights, update = {}, None
+    weights, sampled, update = {}, list[float | None](), None
     for update in trainer.run(steps // (task.envs * task.rollout)):
         phases.update(update.timing["phases"])
+        sampled.append(update.metrics["return"])
         if update.environment_steps <= steps // 2:
             weights["return_half_way"] = deepcopy(trainer.policy.state_dict())
     assert update is not None
@@ -189,6 +191,7 @@ def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
         returns[name] = greedy_return(trainer.policy, parts["environment"], parts["features"], parts["masks"])
     return {
         **returns,
+        "while_learning": second_half(sampled),
         "steps": update.environment_steps,
         "seconds": sum(phases.values()),
         "update_seconds": phases["update"],
@@ -222,11 +225,14 @@ def greedy_return(policy: Policy, environment: Any, features: FeatureExtractor, 
 def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
     """Train their policy, and return what came of it."""
     torch.set_num_threads(1)
-    learning = 0.0
+    learning, sampled = 0.0, list[float | None]()
 
     class Timed(task.peer):  # type: ignore[name-defined]
         def train(self) -> None:
             nonlocal learning
+            ended = [episode["r"] for episode in self.ep_info_buffer]
+            sampled.append(fmean(ended) if ended else None)
+            self.ep_info_buffer.clear()
             started = time.perf_counter()
             super().train()
             learning += time.perf_counter() - started
@@ -261,7 +267,13 @@ def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
         model.learn(steps // 2, reset_num_timesteps=False)
         seconds += time.perf_counter() - started
         returns[name] = float(evaluate(model, test, n_eval_episodes=EPISODES, deterministic=True)[0])
-    return {**returns, "steps": model.num_timesteps, "seconds": seconds, "update_seconds": learning}
+    known = {**returns, "while_learning": second_half(sampled)}
+    return {**known, "steps": model.num_timesteps, "seconds": seconds, "update_seconds": learning}
+
+
+def second_half(sampled: Sequence[float | None]) -> float:
+    """Return the mean over the rollouts of the second half in which an episode ended, of the mean return there."""
+    return fmean(value for value in sampled[len(sampled) // 2 :] if value is not None)
 
 
 def pair(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
@@ -299,7 +311,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(results: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a Markdown table: times are medians over seeds, × are ours over theirs, seed by seed."""
-    columns = ("task", "trainer", "seeds", "return half-way (IQM, 95 %)", "return (IQM, 95 %)", "best", "steps")
+    kinds = {"while_learning": "while learning", "return_half_way": "return half-way", "return": "return"}
+    columns = ("task", "trainer", "seeds", *(f"{said} (IQM, 95 %)" for said in kinds.values()), "best", "steps")
     times = ("µs/step", "× (range)", "of which update", "× (range)", "spent on")
     yield f"| {' | '.join(columns + times)} |"
     yield "|---" * len(columns + times) + "|"
@@ -314,7 +327,7 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
             task, known = TASKS.get(name), list(rows.values())
             peer = "one call without resets" if task is None else task.peer.__name__
             cells = [name, OURS if trainer == OURS else peer, str(len(known))]
-            for key in ("return_half_way", "return"):
+            for key in kinds:
                 reached = [row[key] for row in known if key in row and not row["quick"]]
                 cells.append("{:.4g} ({:.4g} to {:.4g})".format(*interval(reached)) if reached else "")
             cells.append("" if task is None or task.best is None else f"{task.best:g}")
