@@ -17,10 +17,10 @@ constant rates and without state-dependent exploration. Rewards of the tasks wit
 test; their observations are not: VecNormalize would make the rare cue larger, and so decide the comparison. `resets`
 learns nothing: it is one LSTM with and without episodes that start inside its rows (resets.py).
 
-`return` is the mean of 20 episodes of the greedy policy, half-way and after training. It differs much from one update to
-the next, so `while learning` is there too: the mean return of what was sampled in the second half of training, rollout
-by rollout. Every seed's result is one line of the results file, and a line that is there is not run again. Both use one thread and take turns; times are compared
-seed by seed, so that whatever else wants the cores slows either of them.
+`return` is the mean of 20 episodes of the greedy policy, half-way and after training. It differs much from one update
+to the next, so `while learning` is there too: the mean return of what was sampled in the second half of training,
+rollout by rollout. Every seed's result is one line of the results file, and a line that is there is not run again. Both
+use one thread and take turns; times are compared seed by seed, so that whatever else wants the cores slows either.
 """
 
 from __future__ import annotations
