@@ -18,7 +18,7 @@ from esper_gymnasium_env.actions import Actions, Arrays
 from esper_gymnasium_env.answers import malformed
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import close, make, owner
-from esper_gymnasium_env.legality import MASK, Legality, is_masked, method_of, seen_space
+from esper_gymnasium_env.legality import MASK, Legality, ask_method, has_method, is_masked, seen_space
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.randomness import give_own_spaces, seed_spaces
 from esper_gymnasium_env.rendering import frame_of, make_shown
@@ -86,8 +86,7 @@ class Group:
         self._legality, self._known = legality, known
         self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
         self._has_mask = is_masked(known.observation)
-        self._methods: list[Callable[[], Any] | None] = [None] * count
-        self._asked = False
+        self._has_method, self._methods = [False] * count, False
         self._seeds, self._lengths = [0] * count, [0] * count
         self._checked = [Spaces(single.observation_space, single.action_space) for single in self._envs]
         for row, found in enumerate(self._checked):
@@ -107,7 +106,7 @@ class Group:
                 observation, info = answer
                 observations.append(observation)
                 infos.append(info)
-                self._methods[row] = method_of(single)
+                self._has_method[row] = has_method(single)
                 found, known = (single.observation_space, single.action_space), self._checked[row]
                 if found[0] is not known[0] or found[1] is not known[1]:
                     self._check_spaces(row, Spaces(*found))
@@ -115,7 +114,7 @@ class Group:
         except BaseException:
             with self._guarded(row, "starting an episode"):
                 raise
-        self._asked = any(self._methods)
+        self._methods = any(self._has_method)
         legal = self._legal(rows, observations, infos, None, None)
         return Seen(self._read(rows, observations), legal, self._look(rows, observations))
 
@@ -192,7 +191,7 @@ class Group:
             answer = single.reset(seed=seed)
             self._check_form(0, "reset", answer)
             observation, info = answer
-            self._methods[0] = method_of(single)
+            self._has_method[0] = has_method(single)
             return not self._has_mask and self._said(0, observation, info) is not None
 
     def close(self) -> None:
@@ -225,7 +224,7 @@ class Group:
         truncated: NDArray[np.bool_] | None,
     ) -> NDArray[np.bool_] | None:
         """Return what is legal; nothing is asked of environments whose episode terminated."""
-        told = self._has_mask or self._asked
+        told = self._has_mask or self._methods
         for row, info in zip(rows, infos, strict=True):
             if type(info) is not dict and not isinstance(info, Mapping):
                 self._check_form(row, "step", (*_WELL_FORMED[:-1], info))
@@ -234,20 +233,23 @@ class Group:
             return None
         said = []
         over = [False] * len(rows) if terminated is None else terminated.tolist()
+        when = "at the start of an episode" if terminated is None else "at step {}"
         row = -1
         try:
             for place, row in enumerate(rows):
                 said.append(None if over[place] else self._said(row, observations[place], infos[place]))
         except BaseException:
-            with self._guarded(row, "saying what is legal"):
+            with self._guarded(row, f"saying what is legal {when.format(self._lengths[row])}"):
                 raise
         if all(mask is None for mask in said):
             return None
 
         def refused(row: int, error: Exception) -> PluginError:
             hint = getattr(error, "hint", DEBUG_HINT)
-            message = error.message if isinstance(error, EsperError) else described(error)
-            return PluginError(f"{message} That was {self._place(row)}.", hint=hint)
+            unread = f"{self._owner} gave an action mask that cannot be read: {described(error)}."
+            message = error.message if isinstance(error, EsperError) else unread
+            where = f"{when.format(self._lengths[row])} in environment {self._first + row}"
+            return PluginError(f"{message} That was {where}.", hint=hint)
 
         def table(masks: Sequence[tuple[Any, bool]]) -> NDArray[np.bool_]:
             return self._legality.table([mask for mask, _ in masks], np.array([over for _, over in masks]))
@@ -261,8 +263,7 @@ class Group:
             return info[MASK]
         if self._has_mask:
             return observation[MASK]
-        method = self._methods[row]
-        return None if method is None else method()
+        return ask_method(self._envs[row]) if self._has_method[row] else None
 
     def _rewards(self, rows: Sequence[int], paid: Sequence[Any]) -> NDArray[np.float64]:
         """Return rewards as floats; arrays with one entry are accepted."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -89,12 +88,12 @@ class Legality:
         sizes = self.sizes
         if isinstance(said, Mapping):
             if said.keys() != sizes.keys():
-                raise self._wrong(f"has the keys {', '.join(map(str, said))}")
+                raise self._wrong(f"has the keys {', '.join(map(str, said))}" if said else "has no keys")
             said = [said[name] for name in sizes]
         pieces = list(_pieces(said))
         entries = [piece.size for piece in pieces]
         if entries not in ([self.total], list(sizes.values())):
-            raise self._wrong(f"has {' and '.join(map(str, entries))} entries")
+            raise self._wrong(f"has {' and '.join(map(str, entries)) or 'no'} entries")
         return np.concatenate(pieces)
 
     def _wrong(self, found: str) -> PluginError:
@@ -106,13 +105,16 @@ class Legality:
         )
 
 
-def method_of(single: gymnasium.Env[Any, Any]) -> Callable[[], Any] | None:
-    """Return what says what is legal, an environment's method or attribute; None where it has neither."""
-    if not single.has_wrapper_attr(MASK_METHOD):
-        return None
-    # Looked up once: through wrappers that takes as long as many a mask does.
-    found = single.get_wrapper_attr(MASK_METHOD)
-    return found if callable(found) else partial(single.get_wrapper_attr, MASK_METHOD)
+def has_method(single: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether an environment has a method or attribute that says what is legal."""
+    return bool(single.has_wrapper_attr(MASK_METHOD))
+
+
+def ask_method(single: gymnasium.Env[Any, Any]) -> Any:
+    """Return what it says, or None."""
+    # Looked up at every step: a wrapper may exchange what it wraps.
+    said = single.get_wrapper_attr(MASK_METHOD)
+    return said() if callable(said) else said
 
 
 def is_masked(space: gymnasium.Space[Any]) -> bool:

@@ -150,7 +150,7 @@ def _block(space: gymnasium.Space[Any], parts: Sequence[Any]) -> NDArray[Any]:
     shape, count = space.shape or (), len(parts)
     if shape and all(type(part) is np.ndarray and part.shape == shape for part in parts):
         rows = np.concatenate(parts).reshape(count, -1)
-    elif not shape and all(isinstance(part, int | float | np.number) for part in parts):
+    elif not shape and all(isinstance(part, int | float | np.integer | np.floating) for part in parts):
         rows = np.array(parts).reshape(count, 1)
     else:
         entries = math.prod(shape)
@@ -167,8 +167,8 @@ def _block(space: gymnasium.Space[Any], parts: Sequence[Any]) -> NDArray[Any]:
 
 def _one_hot(space: gymnasium.Space[Any], indices: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float64]:
     """Return categories `[n, k]`, each one of `counts [k]`, as `[n, Σ counts]`."""
-    if not ((indices >= 0) & (indices < counts)).all():
-        # An unknown category would become another one.
+    # An unknown category would become another one, and so would a part of one.
+    if not ((indices >= 0) & (indices < counts) & (indices == np.floor(indices))).all():
         raise ValueError(f"a category is not a value of {space}")
     rows = np.zeros((len(indices), int(counts.sum())))
     first = np.cumsum(counts) - counts

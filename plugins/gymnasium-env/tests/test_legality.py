@@ -26,10 +26,16 @@ def saying(said: list[Any], where: str = "info") -> dict[str, Any]:
         env.action_masks = now(env)
         return {}
 
+    def set_method(env: Any) -> dict[str, Any]:
+        mask = now(env)
+        env.action_masks = lambda: mask
+        return {}
+
     ways = {
         "info": {"info": lambda env: {} if now(env) is None else {"action_mask": now(env)}},
         "method, as for sb3-contrib": {"action_masks": now},
         "attribute": {"info": set_attribute},
+        "method that is exchanged": {"info": set_method},
         "observation, as for RLlib": {
             "observation_space": MASKED,
             "look": lambda env: {"seen": np.ones(2, np.float32), "action_mask": np.array(now(env), np.int8)},
@@ -49,7 +55,10 @@ def legal(parts: dict[str, Any]) -> list[list[list[bool]]]:
     return found
 
 
-@pytest.mark.parametrize("where", ["info", "method, as for sb3-contrib", "attribute", "observation, as for RLlib"])
+@pytest.mark.parametrize(
+    "where",
+    ["info", "method, as for sb3-contrib", "method that is exchanged", "attribute", "observation, as for RLlib"],
+)
 def test_it_may_be_said_in_four_places(scripted: Any, where: str) -> None:
     parts = scripted(**saying([[1, 0, 0], [0, 1, 1]], where))
     assert legal(parts) == [[[True, False, False]], [[False, True, True]]]
@@ -93,6 +102,8 @@ def test_masks_of_the_last_episode_are_forgotten(scripted: Any, where: str) -> N
         ([[1, 0], [1]], r"has 2 and 1 entries.*action \(3\)", spaces.Discrete(3)),
         (([0, 1, 1], [1, 0]), r"has 3 and 2 entries.*action0 \(2\), action1 \(3\)", TWO_HEADS),
         ({"left": [1, 0, 0]}, "has the keys left", spaces.Discrete(3)),
+        ({}, "has no keys", spaces.Discrete(3)),
+        ([], "has no entries", spaces.Discrete(3)),
         # Added to logits: 0 where something is legal.
         ([0.0, -np.inf, 0.0], "holds something else than 0 and 1", spaces.Discrete(3)),
     ],
@@ -100,6 +111,17 @@ def test_masks_of_the_last_episode_are_forgotten(scripted: Any, where: str) -> N
 def test_a_mask_that_cannot_be_is_refused(scripted: Any, said: Any, found: str, actions: Any) -> None:
     with pytest.raises(PluginError, match=rf"The action mask of Scripted-v0 {found}"):
         scripted(action_space=actions, **saying([said]))["environment"].reset(seed=0)
+
+
+def test_what_is_no_mask_is_named_with_its_step(scripted: Any) -> None:
+    with pytest.raises(PluginError, match=r"'Scripted-v0' gave an action mask that cannot be read: .*at step 1 in env"):
+        legal(scripted(action_space=TWO_HEADS, **saying([[1, 1, 1, 1, 1], [1, 0, 1, 1, 1], [None, [1, 1, 0]]])))
+
+    def broken(env: Any) -> Any:
+        return 1 / (1 - env.t) and [1, 1, 1]
+
+    with pytest.raises(PluginError, match="failed while saying what is legal at step 0 in environment 0: ZeroDivision"):
+        legal(scripted(action_masks=broken))
 
 
 def test_nothing_need_be_legal_where_an_episode_ends(scripted: Any) -> None:

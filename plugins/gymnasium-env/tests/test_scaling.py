@@ -105,6 +105,12 @@ def test_whole_numbers_have_a_range_up_to_sixteen_bits_and_no_bounds_beyond(dtyp
         assert row == [-1.0 if info.min else 0.0, 0.75, 1.0]
 
 
+@pytest.mark.parametrize("said", [3, -2, 0.5, np.float64(1.25), np.array([0.5])])
+def test_what_is_no_category_is_refused(said: Any) -> None:
+    with pytest.raises(ValueError, match="a category is not a value of"):
+        scaled(spaces.Discrete(3, start=-1), said)
+
+
 def test_entries_are_flattened_categories_one_hot_and_some_can_be_chosen() -> None:
     space = spaces.Dict(
         {
