@@ -27,10 +27,10 @@ from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_growth.by_kind import RULES
-from esper_growth.describe import WORLD
 from esper_testing.player import Separately, derived_seed, play
 
 FIELDS = ("axes", "host_parameters")
+TOLD = (*FIELDS, "train_samples")
 RECIPES = Path(__file__).with_name("mixed.toml")
 
 Kind = tuple[int, ...]
@@ -76,9 +76,7 @@ def main() -> None:
     parser.add_argument("--registry", type=Path, default=RECIPES, help="File with recipes.")
     parser.add_argument("--slots", default="3", help="Slots of every host.")
     parser.add_argument("--instances", type=int, default=64, help="Training instances, from number 0 on.")
-    parser.add_argument(
-        "--fields", nargs="+", choices=WORLD, default=FIELDS, help="State fields that tell kinds apart."
-    )
+    parser.add_argument("--fields", nargs="+", choices=TOLD, default=FIELDS, help="State fields that tell kinds apart.")
     parser.add_argument("--envs", type=int, default=16, help="Hosts side by side.")
     parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
     chosen = parser.parse_args()

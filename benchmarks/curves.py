@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw the first metric into this PNG")
     said = parser.parse_args()
     metrics = {name: name for name in said.metrics} if said.metrics else METRICS
+    if said.parts < 1:
+        parser.error("--parts is at least 1.")
     policies: dict[str, list[list[dict[str, Any]]]] = {}
     for path in said.runs:
         try:
@@ -97,6 +99,8 @@ def main() -> None:
         lines = list(run.metrics())
         if len(lines) < said.parts:
             parser.error(f"{path} has {len(lines)} updates; that is no update for each of {said.parts} parts.")
+        if unknown := [name for name in said.metrics or () if all(name not in line for line in lines)]:
+            parser.error(f"{path} has no metric {unknown[0]}.")
         policies.setdefault(run.plan.policy, []).append(lines)
     titles = ("policy", "runs", "part", *metrics, "learning, s", "all, s")
     print(f"| {' | '.join(titles)} |")

@@ -114,12 +114,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="what to train")
     parser.add_argument("--figure", type=Path, help="write a forest plot")
     of, said = EXPERIMENT.chosen(parser)
-    runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS]
-    trains = said.runs is not None and not said.read
-    if said.rules == "[]" and "teacher" in said.only and (trains or said.keep):
-        sys.exit("effects.py: the teacher needs --rules, which benchmarks/best_rules.py prints.")
-    if trains:
-        of.train(one for one in runs if one.name in said.only)
+    runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS if setting in said.only]
+    if said.runs is not None and not said.read:
+        if said.rules == "[]" and "teacher" in said.only:
+            sys.exit("effects.py: the teacher needs --rules, which benchmarks/best_rules.py prints.")
+        of.train(runs)
     if not any(map(of.lines, runs)):
         sys.exit(f"effects.py: there is no run in {said.runs}; without --read they are trained.")
     print(all_of_them(of))

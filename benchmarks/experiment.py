@@ -19,12 +19,15 @@ from typing import Any, NamedTuple
 
 from attrs import evolve, frozen
 
+from esper_core.contracts.errors import EsperError
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.statistics import Estimate
 from esper_evaluation.student import t_quantile
 
 MIXED = Path(__file__).with_name("mixed.toml")
 RECORDS = Path(__file__).with_name("records") / "training"
+COMMAND = "command.txt"
+"""Of a run: what it was begun with."""
 
 
 class Run(NamedTuple):
@@ -33,21 +36,29 @@ class Run(NamedTuple):
     Attributes:
         name: Of its folder.
         words: What `esper train` is told beside seed and folder.
+        about: What is said of it while it trains; its name where nothing is.
     """
 
     name: str
     seed: int
     words: Sequence[str]
+    about: str = ""
 
     @property
     def label(self) -> str:
         """Name and seed."""
         return f"{self.name}-{self.seed}"
 
+    @property
+    def command(self) -> str:
+        """What trains it, as it is said from the root of the repository."""
+        root = f"{MIXED.parents[1]}/"
+        return shlex.join(["esper", "train", *(w.removeprefix(root) for w in self.words), "--seed", str(self.seed)])
+
 
 @frozen
 class Experiment:
-    """Runs that are compared.
+    """Runs that are compared. What it cannot do ends the program with a sentence.
 
     Attributes:
         name: Of the record that is kept.
@@ -64,29 +75,36 @@ class Experiment:
         if self.folder is None:
             known = _read(self.name).get(run.label, {"metrics": {}})["metrics"]
             return [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
-        found = [RunDirectory.open(path) for path in sorted((self.folder / run.label).glob("*/"))]
-        return list(found[-1].metrics()) if found else []
+        found = self._opened(run)
+        return [] if found is None else list(found.metrics())
 
     def train(self, wanted: Iterable[Run]) -> None:
         """Train what is missing; what was begun goes on."""
-        assert self.folder is not None
         esper = str(Path(sys.executable).with_name("esper"))
         for run in wanted:
-            print(f"{run.name}, seed {run.seed}", file=sys.stderr, flush=True)
-            own = ["--seed", str(run.seed), "--out", str(self.folder / run.label), "--resume", "auto"]
+            print(f"{run.about or run.name}, seed {run.seed}", file=sys.stderr, flush=True)
+            folder = self._folder(run)
+            if (told := folder / COMMAND).exists():
+                self._check_command(run)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                told.write_text(f"{run.command}\n", encoding="utf-8")
+            own = ["--seed", str(run.seed), "--out", str(folder), "--resume", "auto"]
             shown = ["--no-tensorboard", "--plain"]
-            subprocess.run([esper, "train", *run.words, *own, *shown], check=True, stdout=subprocess.DEVNULL)
+            ended = subprocess.run([esper, "train", *run.words, *own, *shown], stdout=subprocess.DEVNULL)
+            if ended.returncode:
+                sys.exit(ended.returncode)
 
-    def keep(self, runs: Iterable[Run]) -> Path:
-        """Write the record of the runs that are there, compressed: their commands and what is read; return where."""
-        found = [(run, lines) for run in runs if (lines := self.lines(run))]
-        record = {
-            run.label: {
-                "command": shlex.join(["esper", "train", *map(_portable, run.words), "--seed", str(run.seed)]),
-                "metrics": {name: [line.get(name) for line in lines] for name in self.metrics},
-            }
-            for run, lines in found
-        }
+    def keep(self, runs: Sequence[Run]) -> Path:
+        """Write the record of runs, compressed: their commands and what is read; return where."""
+        record = {}
+        for run in runs:
+            found, lines = self._opened(run), self.lines(run)
+            if found is None or len(lines) < found.plan.updates:
+                sys.exit(f"{run.label} is not finished, so nothing is kept; without --read it goes on.")
+            self._check_command(run)
+            metrics = {name: [line.get(name) for line in lines] for name in self.metrics}
+            record[run.label] = {"command": run.command, "metrics": metrics}
         path = _path(self.name)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(lzma.compress(json.dumps(record).encode(), preset=9 | lzma.PRESET_EXTREME))
@@ -98,9 +116,29 @@ class Experiment:
         parser.add_argument("--read", action="store_true", help="train nothing")
         parser.add_argument("--keep", action="store_true", help="keep what the tables are made of")
         said = parser.parse_args()
-        if said.runs is None and (said.keep or not _path(self.name).exists()):
-            parser.error("name the folder where the runs are to lie")
+        if said.runs is None and said.keep:
+            parser.error("--keep needs the folder where the runs lie")
+        if said.runs is None and not _path(self.name).exists():
+            parser.error(f"no record {self.name} is kept; name the folder where the runs are to lie")
         return evolve(self, folder=said.runs), said
+
+    def _folder(self, run: Run) -> Path:
+        assert self.folder is not None, "a record is only read"
+        return self.folder / run.label
+
+    def _opened(self, run: Run) -> RunDirectory | None:
+        """Return the last run in a folder, None where there is none."""
+        paths = sorted(self._folder(run).glob("*/"))
+        try:
+            return RunDirectory.open(paths[-1]) if paths else None
+        except EsperError as error:
+            sys.exit(str(error))
+
+    def _check_command(self, run: Run) -> None:
+        told = self._folder(run) / COMMAND
+        known = told.read_text(encoding="utf-8").strip() if told.exists() else "something that is not known"
+        if known != run.command:
+            sys.exit(f"{self._folder(run)} was begun with {known}, which is not {run.command}; name another folder.")
 
 
 def _path(name: str) -> Path:
@@ -114,11 +152,6 @@ def _read(name: str) -> dict[str, Any]:
         raise ValueError(f"there is no record {path}")
     found: dict[str, Any] = json.loads(lzma.decompress(path.read_bytes()))
     return found
-
-
-def _portable(word: str) -> str:
-    """Return a word of a command as it is said from the root of the repository."""
-    return word.removeprefix(f"{MIXED.parents[1]}/")
 
 
 def over_seeds(values: Sequence[float]) -> Estimate | None:

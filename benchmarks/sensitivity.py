@@ -4,9 +4,9 @@
     python benchmarks/sensitivity.py RUNS             # trains what is missing in the folder RUNS; prints the tables
     python benchmarks/sensitivity.py RUNS --read      # the tables of what is there; with --keep it becomes the record
 
-Each run is `esper train` of `lstm-slots` as in benchmarks/mixed.toml, but on hosts that need to grow alone (`pointwise`
-on 400 samples of `digits`), with one setting changed. What is compared is the return of the second half of the updates;
-those of different numbers of slots are of different worlds, so a column is read downwards.
+Each run is `esper train` of `lstm-slots` as in benchmarks/mixed.toml, but on nothing but hosts that need to grow
+(`pointwise` on 400 samples of `digits`, 16 instances), with one setting changed. What is compared is the return of the
+second half of the updates; those of different numbers of slots are of different worlds, so a column is read downwards.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from math import log
 from statistics import fmean
 
 from curves import mean, part
 from experiment import MIXED, Experiment, Run
 from tables import markdown
+
+from esper_core.learning.trainer import KL_STOP
+from esper_factored_ppo.config import FactoredPpoConfig
 
 SLOTS = (2, 3, 5, 8)
 SEEDS = (0, 1)
@@ -46,6 +48,8 @@ MEASURED = {
     "gradient norm": "grad_norm",
     "explained variance": "explained_variance",
 }
+STOPPED = KL_STOP * FactoredPpoConfig().target_kl
+"""Where the KL exceeds this an update ends."""
 EXPERIMENT = Experiment("sensitivity", ("return", *MEASURED.values()))
 RUNS = [(setting, slots, seed) for seed in SEEDS for slots in SLOTS for setting in SETTINGS]
 
@@ -53,7 +57,8 @@ RUNS = [(setting, slots, seed) for seed in SEEDS for slots in SLOTS for setting 
 def run(setting: str, slots: int, seed: int) -> Run:
     """Return the run of a setting."""
     changed = ["-o", SETTINGS[setting]] if SETTINGS[setting] else []
-    return Run(f"{list(SETTINGS).index(setting)}-{slots}", seed, [*PLAN, "--slots", str(slots), *changed])
+    name = f"{list(SETTINGS).index(setting)}-{slots}"
+    return Run(name, seed, [*PLAN, "--slots", str(slots), *changed], f"{setting}, {slots} slots")
 
 
 def second_half(of: Experiment, setting: str, slots: int, metric: str) -> list[float]:
@@ -77,13 +82,28 @@ def returns(of: Experiment = EXPERIMENT) -> str:
 
 def with_the_recipe(of: Experiment = EXPERIMENT) -> str:
     """What else there is to see with the recipe, in the same updates."""
-    rows = [["", *(f"N = {n}" for n in SLOTS)], ["ln N, the largest slot entropy", *(f"{log(n):.2f}" for n in SLOTS)]]
+    rows = [["", *(f"N = {n}" for n in SLOTS)]]
     for said, name in MEASURED.items():
         rows.append([said, *(cell(second_half(of, "the recipe", n, name)) for n in SLOTS)])
     return markdown(rows)
 
 
-TABLES: Mapping[str, Callable[..., str]] = {"returns": returns, "with-the-recipe": with_the_recipe}
+def ended_early(of: Experiment = EXPERIMENT) -> str:
+    """Updates of the second half that ended early, because the policy had moved far enough; of all."""
+    rows = [["", *(f"N = {n}" for n in SLOTS)]]
+    for setting in SETTINGS:
+        rows.append([setting])
+        for n in SLOTS:
+            kls = [line["kl"] for seed in SEEDS for line in part(of.lines(run(setting, n, seed)), 1, 2)]
+            rows[-1].append(f"{sum(kl > STOPPED for kl in kls)} of {len(kls)}" if kls else "")
+    return markdown(rows)
+
+
+TABLES: Mapping[str, Callable[..., str]] = {
+    "returns": returns,
+    "ended-early": ended_early,
+    "with-the-recipe": with_the_recipe,
+}
 
 
 def names() -> set[str]:

@@ -47,20 +47,26 @@ def test_every_record_is_quoted_and_all_are_small() -> None:
 
 
 def test_what_is_kept_of_training_is_what_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept of a run that is unfinished, or was begun with another command."""
     experiment = importlib.import_module("experiment")
     monkeypatch.setattr(experiment, "RECORDS", tmp_path / "training")
     run = experiment.Run("0-3", 1, ["--registry", str(experiment.MIXED), "--slots", "3"])
     never = run._replace(seed=2)
-    (tmp_path / "runs" / run.label / "lstm-slots-s3").mkdir(parents=True)
+    folder = tmp_path / "runs" / run.label
+    (folder / "lstm-slots-s3").mkdir(parents=True)
+    (folder / experiment.COMMAND).write_text(run.command)
     lines = [{"update": n, "return": 0.1 * n, "kl": None} for n in (1, 2)]
-    opened = SimpleNamespace(metrics=lambda: lines)
+    opened = SimpleNamespace(metrics=lambda: lines, plan=SimpleNamespace(updates=2))
     monkeypatch.setattr(experiment, "RunDirectory", SimpleNamespace(open=lambda path: opened))
     trained = experiment.Experiment("try", ("return", "kl"), tmp_path / "runs")
-    trained.keep([run, never])
+    for wrong, words in ((never, "is not finished"), (run._replace(words=["--slots", "5"]), "was begun with")):
+        with pytest.raises(SystemExit, match=words):
+            trained.keep([run, wrong])
+    trained.keep([run])
     kept = evolve(trained, folder=None)
     assert kept.lines(run) == [{"return": 0.1 * n, "kl": None} for n in (1, 2)] and kept.lines(never) == []
-    command = experiment._read("try")[run.label]["command"]
-    assert command == "esper train --registry benchmarks/mixed.toml --slots 3 --seed 1"
+    assert experiment._read("try")[run.label]["command"] == run.command
+    assert run.command == "esper train --registry benchmarks/mixed.toml --slots 3 --seed 1"
 
 
 def test_another_number_is_put_right() -> None:
