@@ -331,7 +331,7 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
                 reached = [row[key] for row in known if key in row and not row["quick"]]
                 cells.append("{:.4g} ({:.4g} to {:.4g})".format(*interval(reached)) if reached else "")
             cells.append("" if task is None or task.best is None else f"{task.best:g}")
-            cells.append(f"{median(row['steps'] for row in known):,}")
+            cells.append(f"{median(row['steps'] for row in known):,.0f}")
             for key in ("seconds", "update_seconds"):
                 costs = [cost(row, key) for row in known if key in row]
                 ratios = [
