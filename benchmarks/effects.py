@@ -32,6 +32,11 @@ SIXTEEN, THIRTY_TWO = ("--envs", "16", "--updates", "32"), ("--envs", "32", "--u
 ALONE = "recipe"
 WIDE = "recipe-32"
 TEACHER = ("-o", "train.teacher_alone=5", "-o", "train.critic_alone=2", "-o", "train.teacher_softness=0.1")
+FOUR = ("-o", "train.num_minibatches=4")
+SHARP = (
+    *("-o", "train.teacher_alone=6", "-o", "train.critic_alone=2", "-o", "train.teacher_updates=16"),
+    *("-o", "train.teacher_softness=0.02", "-o", "loss.entropy=0.01"),
+)
 SETTINGS = {
     ALONE: SIXTEEN,
     WIDE: THIRTY_TWO,
@@ -40,6 +45,8 @@ SETTINGS = {
     "teacher": (*SIXTEEN, "--use", "rule=by-kind", *TEACHER),
     "1024-instances": (*SIXTEEN, "-o", "environment.instances=1024"),
     "no-discount": (*SIXTEEN, "-o", "train.gamma=1"),
+    "four-minibatches": (*SIXTEEN, *FOUR),
+    "teacher-four-minibatches": (*SIXTEEN, *FOUR, "--use", "rule=by-kind", *SHARP),
     "instance-weights": (*SIXTEEN, "-o", 'environment.instance_weights=["mnist1d-shuffled=0.25"]'),
 }
 """Name → what is changed."""
@@ -51,7 +58,7 @@ EXPERIMENT = Experiment("effects", ("environment_steps", *METRICS.values()))
 
 def run(setting: str, seed: int, rules: str = "[]") -> Run:
     """Return the run of a setting."""
-    taught = ["-o", f"rule.rules={rules}"] if setting == "teacher" else []
+    taught = ["-o", f"rule.rules={rules}"] if "rule=by-kind" in SETTINGS[setting] else []
     return Run(setting, seed, [*PLAN, *SETTINGS[setting], *taught])
 
 
@@ -116,8 +123,8 @@ def main() -> None:
     of, said = EXPERIMENT.chosen(parser)
     runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS if setting in said.only]
     if said.runs is not None and not said.read:
-        if said.rules == "[]" and "teacher" in said.only:
-            sys.exit("effects.py: the teacher needs --rules, which benchmarks/best_rules.py prints.")
+        if said.rules == "[]" and any("rule=by-kind" in SETTINGS[setting] for setting in said.only):
+            sys.exit("effects.py: a teacher needs --rules, which benchmarks/best_rules.py prints.")
         of.train(runs)
     if not any(map(of.lines, runs)):
         sys.exit(f"effects.py: there is no run in {said.runs}; without --read they are trained.")
