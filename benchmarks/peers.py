@@ -141,8 +141,8 @@ NAMES = (*TASKS, "resets")
 OURS, THEIRS = "esper", "theirs"
 
 
-def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
-    """Train our policy, and return what came of it."""
+def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str, float]:
+    """Train our policy, with options of its `own`, and return what came of it."""
     memory = task.network == "peer-lstm"
     options = {
         "environment.id": f'"{task.id}"',
@@ -165,7 +165,7 @@ def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
         "loss.value_coefficient": 1.0,
         "loss.target_kl": 0.0,
     }
-    written = tuple(f"{key}={value}" for key, value in options.items())
+    written = (*(f"{key}={value}" for key, value in options.items()), *own)
     index = with_networks(load_index())
     request = PlanRequest(
         policy=task.network, environment="gymnasium", envs=task.envs, seed=seed, device="cpu", options=written
@@ -211,15 +211,15 @@ def greedy_return(policy: Policy, environment: Any, features: FeatureExtractor, 
     state, _ = environment.reset()
     recurrent = policy.initial_state(environment.num_envs)
     start = torch.ones(environment.num_envs, dtype=torch.bool)
-    total, running = torch.zeros(environment.num_envs), start
+    running = start
     while bool(running.any()):
         acted = policy.get_action(features(state), masks(state), recurrent, deterministic=True, episode_start=start)
         recurrent, start = acted.state, torch.zeros_like(start)
-        state, reward, terminated, truncated, _ = environment.step(executed(environment.actions, acted.actions))
-        total += reward * running
+        state, _, terminated, truncated, _ = environment.step(executed(environment.actions, acted.actions))
         running = running & ~(terminated | truncated)
+    returns = environment.outcomes()["return"]
     environment.close()
-    return float(total.mean())
+    return float(returns.mean())
 
 
 def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
@@ -276,7 +276,7 @@ def second_half(sampled: Sequence[float | None]) -> float:
     return fmean(value for value in sampled[len(sampled) // 2 :] if value is not None)
 
 
-def pair(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
+def pair(name: str, seed: int, quick: bool, own: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Train both, one after the other, and yield their lines of the results file."""
     said = {"task": name, "seed": seed, "quick": quick}
     if name == "resets":
@@ -290,7 +290,7 @@ def pair(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
     steps = 2 * once * max(1, task.steps // QUICK // (2 * once)) if quick else task.steps
     # Whoever is first has the colder caches.
     for trainer in (OURS, THEIRS) if seed % 2 else (THEIRS, OURS):
-        came = (ours if trainer == OURS else theirs)(task, seed, steps)
+        came = ours(task, seed, steps, own) if trainer == OURS else theirs(task, seed, steps)
         yield {**said, "trainer": trainer, **came}
 
 
@@ -365,9 +365,12 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--seeds", type=int, default=10, help="seeds of each, from 0")
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps, in a results file of its own")
+    parser.add_argument("-o", "--option", action="append", default=[], help="another option of ours; needs --results")
     parser.add_argument("--results", type=Path, help="one line per run; in runs/ if nothing is said")
     parser.add_argument("--table", action="store_true", help="run nothing")
     said = parser.parse_args()
+    if said.option and said.results is None:
+        parser.error("-o needs a results file of its own: --results FILE")
     for task in TASKS.values():
         if task.make is not None:
             gymnasium.register(task.id, task.make, max_episode_steps=task.horizon)
@@ -379,7 +382,7 @@ def main() -> None:
             if all((name, seed, trainer) in known for trainer in (OURS, THEIRS)):
                 continue
             # Both anew, even where one is there: they must have run under the same load.
-            lines = "".join(json.dumps(row) + "\n" for row in pair(name, seed, said.quick))
+            lines = "".join(json.dumps(row) + "\n" for row in pair(name, seed, said.quick, said.option))
             with path.open("a", encoding="utf-8") as file:
                 file.write(lines)
             print(lines, end="", flush=True)
