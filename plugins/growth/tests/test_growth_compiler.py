@@ -70,6 +70,7 @@ def test_a_compiler_that_fails_hangs_or_is_no_program_is_named(no_library, monke
     assert not (no_library / "engine.cache").exists()
 
 
+@pytest.mark.slow
 def test_it_is_compiled_once(no_library, monkeypatch):
     first = compiler.load().digest
     (library,) = (no_library / "engine.cache").glob("*.so")
@@ -86,6 +87,7 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(no_library, monkeypatch
         compiler.load()
 
 
+@pytest.mark.slow
 def test_what_is_not_for_the_engine_is_fused_or_refused(problems):
     half = problems(dtype=torch.bfloat16)
     assert choose(AUTO, half, "float32") is choose(AUTO, problems(), "bf16") is FusedRuntime

@@ -47,6 +47,7 @@ def timeless(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_shards_are_merged_into_the_matrix_of_one_process(esper, process, without_torch):
     only = ("network=lstm-v1", "critic=state-value", "features=flat", "features=obs-v3")
     few = ("matrix", *TINY, *(word for what in only for word in ("--only", what)), "--json")
