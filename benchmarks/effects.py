@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from curves import mean, part
@@ -74,7 +73,7 @@ def effect(of: Experiment, setting: str, metric: str) -> Estimate | None:
     return over_seeds([own[seed] - other[seed] for seed in own if seed in other])
 
 
-def all_of_them(of: Experiment = EXPERIMENT) -> str:
+def table(of: Experiment) -> str:
     """Second halves of the runs: means over seeds, and the mean difference, with 95 % intervals."""
     rows = [["", "seeds", *(f"{said}{more}" for said in METRICS for more in ("", ", effect"))]]
     for setting in SETTINGS:
@@ -86,14 +85,6 @@ def all_of_them(of: Experiment = EXPERIMENT) -> str:
             apart = None if setting == ALONE else effect(of, setting, metric)
             rows[-1] += [f"{known.value:.3f}" if known else "", between(apart, 3, signed=True) if apart else ""]
     return markdown(rows)
-
-
-TABLES: Mapping[str, Callable[..., str]] = {"all": all_of_them}
-
-
-def names() -> set[str]:
-    """Return the evaluations that tables are made of: none."""
-    return set()
 
 
 def draw(of: Experiment, path: Path) -> None:
@@ -128,7 +119,7 @@ def main() -> None:
         of.train(runs)
     if not any(map(of.lines, runs)):
         sys.exit(f"effects.py: there is no run in {said.runs}; without --read they are trained.")
-    print(all_of_them(of))
+    print(table(of))
     if said.keep:
         print(f"{of.keep(runs)}: kept")
     if said.figure:

@@ -106,11 +106,6 @@ TABLES: Mapping[str, Callable[..., str]] = {
 }
 
 
-def names() -> set[str]:
-    """Return the evaluations that tables are made of: none."""
-    return set()
-
-
 def main() -> None:
     """Train, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
