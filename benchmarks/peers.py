@@ -8,9 +8,9 @@
 Needs the extra `dev`. Every task has one of their trainers: PPO, MaskablePPO or RecurrentPPO. Ours gets the same layers
 (networks.py), the same settings, and rollouts and minibatches of the same size: single steps where there is no memory,
 whole rows of the rollout where there is one. Nothing that a trainer reports is switched off. What differs: ours
-normalises advantages over the rollout, theirs over each minibatch; and where returns are normalised, VecNormalize does
-it for theirs. Numbers to control (Pendulum, BipedalWalker) are seen through running means and deviations by both, as
-rl-zoo3 has it for BipedalWalker.
+normalises advantages over the rollout, theirs over each minibatch. Where rewards are normalised, both divide them by the
+running deviation of the discounted return, and ours normalises no returns for the critic on top. Numbers to control
+(Pendulum, BipedalWalker) are seen through running means and deviations by both, as rl-zoo3 has it for BipedalWalker.
 
 RecurrentPPO and MaskablePPO have the settings of sb3-contrib's own tests, CartPole and Pendulum those of rl-zoo3 with
 constant rates and without state-dependent exploration. Rewards of the tasks with a memory are normalised as in that
@@ -149,6 +149,7 @@ def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str
         # Theirs cuts numbers off at their bounds.
         "environment.squash": "false",
         "environment.normalise_obs": str(task.normalise_obs).lower(),
+        "environment.normalise_reward": str(task.normalise).lower(),
         "network.hidden_dim": WIDTH,
         "train.rollout_steps": task.rollout,
         "train.bptt_steps": 0 if memory else 1,
@@ -158,7 +159,7 @@ def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str
         "train.update_epochs": task.epochs,
         "train.num_minibatches": task.minibatches,
         "train.max_grad_norm": task.max_grad_norm,
-        "train.normalise_returns": str(task.normalise).lower(),
+        "train.normalise_returns": "false",
         "loss.clip": task.clip,
         "loss.entropy": 0.0,
         # Ours weighs half the squared error, theirs half of all of it.
