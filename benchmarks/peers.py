@@ -8,8 +8,8 @@
 Needs the extra `dev`. Every task has one of their trainers: PPO, MaskablePPO or RecurrentPPO. Ours gets the same layers
 (networks.py), the same settings, and rollouts and minibatches of the same size: single steps where there is no memory,
 whole rows of the rollout where there is one. Nothing that a trainer reports is switched off. What differs: ours
-normalises advantages over the rollout, theirs over each minibatch. Where rewards are normalised, both divide them by the
-running deviation of the discounted return, and ours normalises no returns for the critic on top. Numbers to control
+normalises advantages over the rollout, theirs over each minibatch. Where rewards are normalised, both divide them by
+the running deviation of the discounted return, and ours normalises no returns for the critic on top. Numbers to control
 (Pendulum, BipedalWalker) are seen through running means and deviations by both, as rl-zoo3 has it for BipedalWalker.
 
 RecurrentPPO and MaskablePPO have the settings of sb3-contrib's own tests, CartPole and Pendulum those of rl-zoo3 with
