@@ -1,12 +1,13 @@
 """Train the policy of plugins/pretrained and put it there, without what only learning needs.
 
     python benchmarks/pretrain.py                 # train, or go on with what was stopped, and pack
-    python benchmarks/pretrain.py --updates 160   # longer: a better one takes the place of the file
     python benchmarks/pretrain.py --pack RUN      # pack what a run has learned so far
 
-The run lies in runs/pretrain. What is packed is a run with one checkpoint: plan, seed, metrics, the weights and what
-gives them their meaning, each file with its digest; TRAINED.json says what it was trained on and for how long, and the
-command. Only safetensors and JSON, under 2 MB.
+It is the first of the `taught-slots` of docs/evidence.md; the run lies in runs/taught-slots. What is packed is a run
+with one checkpoint: plan, seed, metrics, the weights and what gives them their meaning, each file with its digest;
+TRAINED.json says what it was trained on and for how long, and the command. Only safetensors and JSON, under 2 MB. The
+packed plan has the runtime that suits where it plays, because not every machine has a compiler, and no teacher, because
+who begins with these weights learns in other worlds.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import evolve
 
+from esper_core.composition.plan import Plan
+from esper_core.learning.config import TrainConfig
 from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
 from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, list_runs
 from esper_core.runs.header import CHECKPOINTS, STATE_FILE, content_digest
 from esper_core.system.json_files import json_bytes
 
 ROOT = Path(__file__).parents[1]
-RECIPES = ROOT / "benchmarks" / "pretrained.toml"
-OUT = ROOT / "runs" / "pretrain"
+RECIPES = ROOT / "benchmarks" / "mixed.toml"
+OUT = ROOT / "runs" / "taught-slots"
 PACKED = ROOT / "plugins" / "pretrained" / "esper_pretrained" / "pretrained"
 KEPT = ("policy.safetensors", "normaliser.safetensors")
 MOST = 2_000_000
@@ -37,16 +41,17 @@ MOST = 2_000_000
 
 def command(updates: int) -> list[str]:
     """Return the command that trains it."""
-    words = "esper train --policy lstm-slots --slots 3 --seed 0 --envs 16 --workers 1 --device cpu --no-tensorboard"
+    words = "--policy taught-slots --slots 3 --seed 0 --envs 16 --workers 1 -o environment.runtime=engine"
     files = ["--registry", str(RECIPES.relative_to(ROOT)), "--out", str(OUT.relative_to(ROOT))]
-    return [*words.split(), *files, "--updates", str(updates), "--resume", "auto"]
+    return ["esper", "train", *words.split(), *files, "--updates", str(updates), "--resume", "auto"]
 
 
 def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
     """Write the newest checkpoint of a run, without the optimiser, as a run of its own; return what is known of it."""
     header = verify_checkpoint(choose_checkpoint(run, "last"))
     # Nothing in a run depends on how many updates it was to have, so that these do the same.
-    plan, metrics = evolve(header.plan, updates=header.update), run.metrics()[: header.update]
+    plan = for_others(evolve(header.plan, updates=header.update))
+    metrics = run.metrics()[: header.update]
     if to.exists():
         shutil.rmtree(to)
     place = to / CHECKPOINTS / header.path.name
@@ -86,6 +91,15 @@ def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
     return trained
 
 
+def for_others(plan: Plan) -> Plan:
+    """Return a plan without the teacher, which knows these worlds alone, and with the runtime that suits a machine."""
+    known = plan.component("environment")
+    free = evolve(known, config={**known.config, "runtime": "auto"})
+    parts = tuple(free if part is known else part for part in plan.components if part.kind != "rule")
+    usual = {n: v for n, v in attrs.asdict(TrainConfig()).items() if n.startswith("teacher_") or n == "critic_alone"}
+    return evolve(plan, components=parts, train={**plan.train, **usual})
+
+
 def _mean(lines: list[dict[str, Any]], name: str) -> float:
     known = [line[name] for line in lines if line.get(name) is not None]
     return round(sum(known) / len(known), 4) if known else float("nan")
@@ -94,7 +108,7 @@ def _mean(lines: list[dict[str, Any]], name: str) -> float:
 def main() -> None:
     """Train and pack, or pack alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--updates", type=int, default=19, help="updates of the run")
+    parser.add_argument("--updates", type=int, default=48, help="updates of the run")
     parser.add_argument("--pack", type=Path, metavar="RUN", help="pack this run instead of training one")
     parser.add_argument(
         "--to", type=Path, default=PACKED, help="where the packed run is put, in place of what is there"
