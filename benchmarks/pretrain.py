@@ -6,8 +6,7 @@
 It is the first of the `taught-slots` of docs/evidence.md; the run lies in runs/taught-slots. What is packed is a run
 with one checkpoint: plan, seed, metrics, the weights and what gives them their meaning, each file with its digest;
 TRAINED.json says what it was trained on and for how long, and the command. Only safetensors and JSON, under 2 MB. The
-packed plan has the runtime that suits where it plays, because not every machine has a compiler, and no teacher, because
-who begins with these weights learns in other worlds.
+packed plan has the runtime that suits where it plays, because not every machine has a compiler.
 """
 
 from __future__ import annotations
@@ -20,11 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import attrs
 from attrs import evolve
 
 from esper_core.composition.plan import Plan
-from esper_core.learning.config import TrainConfig
 from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
 from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, list_runs
 from esper_core.runs.header import CHECKPOINTS, STATE_FILE, content_digest
@@ -50,7 +47,7 @@ def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
     """Write the newest checkpoint of a run, without the optimiser, as a run of its own; return what is known of it."""
     header = verify_checkpoint(choose_checkpoint(run, "last"))
     # Nothing in a run depends on how many updates it was to have, so that these do the same.
-    plan = for_others(evolve(header.plan, updates=header.update))
+    plan = with_any_runtime(evolve(header.plan, updates=header.update))
     metrics = run.metrics()[: header.update]
     if to.exists():
         shutil.rmtree(to)
@@ -91,13 +88,11 @@ def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
     return trained
 
 
-def for_others(plan: Plan) -> Plan:
-    """Return a plan without the teacher, which knows these worlds alone, and with the runtime that suits a machine."""
+def with_any_runtime(plan: Plan) -> Plan:
+    """Return a plan whose environment takes the runtime that suits where it plays."""
     known = plan.component("environment")
     free = evolve(known, config={**known.config, "runtime": "auto"})
-    parts = tuple(free if part is known else part for part in plan.components if part.kind != "rule")
-    usual = {n: v for n, v in attrs.asdict(TrainConfig()).items() if n.startswith("teacher_") or n == "critic_alone"}
-    return evolve(plan, components=parts, train={**plan.train, **usual})
+    return evolve(plan, components=tuple(free if part is known else part for part in plan.components))
 
 
 def _mean(lines: list[dict[str, Any]], name: str) -> float:

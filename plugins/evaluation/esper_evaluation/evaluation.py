@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attrs import asdict, frozen
 
 from esper_core.cli.output import number, table
+from esper_core.composition.fit import TEACHER
+from esper_core.composition.selection import TRAIN
 from esper_core.system.printable import visible_line
 from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.entrants import Entrant
@@ -180,9 +182,10 @@ class Evaluation:
             yield f"A film of an episode: {self.film}"
 
     def _elsewhere(self) -> list[Difference]:
-        """Return what is not as it was in training, but for the slots."""
+        """Return what is not as it was in training, but for the slots and for what only learning needs."""
         rows = plan_differences([self.entrants[0].header.plan, self.entrants[0].plan])
-        return [row for row in rows if row.name not in ("slots", "slots drawn")]
+        unsaid = ("slots", "slots drawn", TEACHER)
+        return [row for row in rows if row.name not in unsaid and row.name.partition(".")[0] not in (TEACHER, TRAIN)]
 
     def _located(self) -> str:
         means = [outcome.name for outcome in self.comparison.outcomes if outcome.by_mean]

@@ -76,6 +76,8 @@ def test_it_plays_unchanged_on_a_task_and_a_host_that_it_never_saw() -> None:
     result = esper_core.evaluate("pretrained", arms=["policy", "static"], instances=2, **ELSEWHERE)
     document = result.to_json()
     assert document["elsewhere"]["task"] == "synthetic" and len(document["slots"]) == 5
+    apart = {name.partition(".")[0] for name in document["elsewhere"]}
+    assert apart == {"task", "host", "environment"}, "who taught it, and how, is no matter of where it plays"
     assert "task synthetic (not mixed), host conv (not mixed)" in str(result)
     assert [path.name.split("-")[0] for path in Path("runs").iterdir() if path.is_dir()] == ["pretrained"]
     with pytest.raises(CheckpointMismatch, match="does not fit"):
