@@ -10,8 +10,8 @@ Needs the extra `dev`. Every task has one of their trainers: PPO, MaskablePPO or
 whole rows of the rollout where there is one. Nothing that a trainer reports is switched off. What differs: ours
 normalises advantages over the rollout, theirs over each minibatch. Where rewards are normalised, both divide them by
 the running deviation of the discounted return, and ours normalises no returns for the critic on top. Both see
-observations as our environment scales them by their bounds (theirs not with --quick, which is for the times); those of
-Pendulum and BipedalWalker through running means and deviations, as rl-zoo3 has it for BipedalWalker.
+observations as they are, those of Pendulum and BipedalWalker through running means and deviations, as rl-zoo3 has it
+for BipedalWalker.
 
 RecurrentPPO and MaskablePPO have the settings of sb3-contrib's own tests, CartPole and Pendulum those of rl-zoo3 with
 constant rates and without state-dependent exploration. Rewards of the tasks with a memory are normalised as in that
@@ -61,7 +61,6 @@ from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_evaluation.statistics import Bootstrap, pooled_iqm
-from esper_gymnasium_env.scaling import Scaling
 
 WIDTH, EPISODES, QUICK = 64, 20, 10
 
@@ -150,6 +149,7 @@ def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str
         "environment.id": f'"{task.id}"',
         # Theirs cuts numbers off at their bounds.
         "environment.squash": "false",
+        "environment.scale_obs": "false",
         "environment.normalise_obs": str(task.normalise_obs).lower(),
         "environment.normalise_reward": str(task.normalise).lower(),
         "network.hidden_dim": WIDTH,
@@ -225,7 +225,7 @@ def greedy_return(policy: Policy, environment: Any, features: FeatureExtractor, 
     return float(returns.mean())
 
 
-def theirs(task: Task, seed: int, steps: int, quick: bool) -> dict[str, float]:
+def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
     """Train their policy, and return what came of it."""
     torch.set_num_threads(1)
     learning, sampled = 0.0, list[float | None]()
@@ -242,10 +242,7 @@ def theirs(task: Task, seed: int, steps: int, quick: bool) -> dict[str, float]:
 
     memory = task.network == "peer-lstm"
     recurrent = {"net_arch": {"vf": [WIDTH], "pi": []}, "lstm_hidden_size": WIDTH, "ortho_init": False}
-    # For the times they are as they are: a wrapper around each environment would cost theirs more than ours costs us.
-    seen = None if task.normalise_obs or quick else scaled
-    vector = make_vec_env(task.id, task.envs, seed=seed, wrapper_class=seen)
-    test = make_vec_env(task.id, 1, seed=seed + 10_000, wrapper_class=seen)
+    vector, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
     if task.normalise:
         vector = VecNormalize(vector, norm_obs=task.normalise_obs, gamma=task.gamma)
         test = VecNormalize(test, training=False, norm_reward=False, norm_obs=task.normalise_obs)
@@ -277,18 +274,6 @@ def theirs(task: Task, seed: int, steps: int, quick: bool) -> dict[str, float]:
     return {**known, "steps": model.num_timesteps, "seconds": seconds, "update_seconds": learning}
 
 
-def scaled(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-    """Return an environment whose numbers are scaled by their bounds as ours are."""
-    known = env.observation_space
-    if not isinstance(known, gymnasium.spaces.Box) or (known.low.min() >= -1.0 and known.high.max() <= 1.0):
-        return env
-    scaling = Scaling.of(known.low.astype(np.float64), known.high.astype(np.float64))
-    space = gymnasium.spaces.Box(scaling.low, 1.0, known.shape)
-    return gymnasium.wrappers.TransformObservation(
-        env, lambda seen: scaling(scaling.clipped(np.asarray(seen, np.float64)[None]))[0], space
-    )
-
-
 def second_half(sampled: Sequence[float | None]) -> float:
     """Return the mean over the rollouts of the second half in which an episode ended, of the mean return there."""
     return fmean(value for value in sampled[len(sampled) // 2 :] if value is not None)
@@ -308,7 +293,7 @@ def pair(name: str, seed: int, quick: bool, own: Sequence[str]) -> Iterator[dict
     steps = 2 * once * max(1, task.steps // QUICK // (2 * once)) if quick else task.steps
     # Whoever is first has the colder caches.
     for trainer in (OURS, THEIRS) if seed % 2 else (THEIRS, OURS):
-        came = ours(task, seed, steps, own) if trainer == OURS else theirs(task, seed, steps, quick)
+        came = ours(task, seed, steps, own) if trainer == OURS else theirs(task, seed, steps)
         yield {**said, "trainer": trainer, **came}
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.errors import ConfigError
 from esper_core.contracts.features import Feature, FeatureSchema
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateField, StateSpec
+
+WIDEST = 2.0**127
+"""Bounds that are further apart are those of float32, and say nothing about a field."""
 
 
 def is_per_slot(entry: StateField) -> bool:
@@ -30,6 +35,11 @@ def _feature(config: FlatConfig, entry: StateField, position: tuple[int, ...]) -
     name = ".".join([entry.name, *map(str, position)])
     scaled = config.scale and entry.dtype != "bool"
     span = scale_of(entry)
+    if scaled and WIDEST < span < math.inf:
+        raise ConfigError(
+            f"The features 'flat' cannot scale the state field '{entry.name}': its bounds are {span:g} apart.",
+            hint="Leave them as they are with -o features.scale=false, or let the environment show less.",
+        )
     formula = f"clamp(({name} - {entry.low:g}) / {span:g}, 0, 1)" if scaled else name
     low, high = (0.0, 1.0) if scaled or entry.dtype == "bool" else (float(entry.low), float(entry.high))
     return Feature(name=name, formula=formula, low=low, high=high, source=entry.name)

@@ -30,6 +30,7 @@ class GymnasiumConfig:
         True,
         help="Numbers of a Box action are squashed into its bounds; false: cut off at them, and there need be none.",
     )
+    scale_obs: bool = option(True, help="Scale observations by their bounds to −1..1; false: show numbers as they are.")
     normalise_obs: bool = option(
         False, help="Show observations less their running mean, over their deviation, instead of scaled by bounds."
     )

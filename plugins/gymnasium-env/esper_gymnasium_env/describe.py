@@ -53,7 +53,6 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
     from esper_gymnasium_env.actions import action_spec
     from esper_gymnasium_env.legality import MASK, seen_space
     from esper_gymnasium_env.observing import Reader
-    from esper_gymnasium_env.scaling import Scaling
 
     space, acts, horizon = look(config)
     actions = action_spec(config.id, acts, squash=config.squash)
@@ -63,7 +62,9 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
         raise ValueError(f"{config.id}: {error}") from error
     if horizon <= 0:
         raise ValueError(f"{config.id} sets no limit to its episodes; set one with -o environment.horizon=STEPS")
-    meaning, low, high = "the observation; entries are bounded to −1..1", Scaling.of(reader.bottom, reader.top).low, 1.0
+    scaling = reader.scaling(config.scale_obs)
+    meaning = "the observation; entries are bounded to −1..1" if config.scale_obs else "the observation as it is"
+    low, high = scaling.low, scaling.high
     if config.normalise_obs:
         meaning, low, high = "the observation as it is, to be normalised", -math.inf, math.inf
     legal = sum(head.size for head in actions.categorical)

@@ -28,7 +28,6 @@ from esper_gymnasium_env.legality import Legality, seen_space
 from esper_gymnasium_env.moments import RewardScale
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.randomness import HELD_OUT, episode_seed
-from esper_gymnasium_env.scaling import Scaling
 
 _logger = logging.getLogger("esper")
 
@@ -56,7 +55,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             Reader.of(seen_space(shows), config.observe, config.flatten),
         )
         self._owner, self._translated = owner(config), Actions.of(takes)
-        scaling = None if config.normalise_obs else Scaling.of(reader.bottom, reader.top)
+        scaling = None if config.normalise_obs else reader.scaling(config.scale_obs)
         self._bridge = GymnasiumBridge(self._owner, shows, self._translated, reader, legality, scaling, self.device)
         self._moments = _moments_of(config, context)
         self._scale = RewardScale(self.num_envs, context.gamma) if config.normalise_reward else None

@@ -14,6 +14,7 @@ from gymnasium.spaces.utils import flatten_space
 from numpy.typing import NDArray
 
 from esper_gymnasium_env.images import Images, split
+from esper_gymnasium_env.scaling import Scaling
 
 
 @frozen(eq=False)
@@ -38,6 +39,10 @@ class Reader:
     def width(self) -> int:
         """Number of entries, D."""
         return len(self.chosen)
+
+    def scaling(self, by_bounds: bool) -> Scaling:
+        """Return how entries are scaled: by their bounds, or not at all."""
+        return Scaling.of(self.bottom, self.top) if by_bounds else Scaling.none(self.width)
 
     @classmethod
     def of(cls, space: gymnasium.Space[Any], observe: Sequence[int], flatten: bool = True) -> Reader:

@@ -1,4 +1,4 @@
-"""Scaling of observations to numbers from −1 to 1, by the bounds that they are declared with."""
+"""Scaling of observations to numbers from −1 to 1, by the bounds that they are declared with; or none."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ FLOAT16_MAX = float(np.finfo(np.float16).max)
 """Means "no bound" in float16. The largest numbers of wider types lie beyond `WIDEST` in any case."""
 
 HUGE = float(np.finfo(np.float64).max)
+
+FARTHEST_SHOWN = float(np.finfo(np.float32).max)
+"""What is not scaled may be as far from 0 as float32 can say."""
 
 ROUNDING = 1e-4
 """Values outside their bounds by up to this share of half the range are rounding."""
@@ -35,7 +38,7 @@ class Scaling:
         bottom, top: Bounds of the entries as declared, float64 `[D]`.
         unbounded: Which of them count as unbounded, bool `[D]`.
         centre, reach: A bounded value becomes (value − centre) / reach, float64 `[D]`.
-        low: Smallest scaled value: 0 if none is ever negative, else −1.
+        low, high: What scaled values lie between: 0, or −1 if one is ever negative, and 1.
     """
 
     bottom: NDArray[np.float64]
@@ -44,6 +47,7 @@ class Scaling:
     centre: NDArray[np.float64]
     reach: NDArray[np.float64]
     low: float
+    high: float
     _least: NDArray[np.float64]
     _most: NDArray[np.float64]
     _moved: bool
@@ -68,10 +72,29 @@ class Scaling:
             centre=centre,
             reach=np.where(mapped, span / 2, 1.0),
             low=-1.0 if bool(negative.any()) else 0.0,
+            high=1.0,
             least=np.maximum(bottom, -HUGE),
             most=np.minimum(top, HUGE),
             moved=bool(mapped.any() | centre.any()),
             squeeze=unbounded.astype(np.float64) if unbounded.any() else None,
+        )
+
+    @classmethod
+    def none(cls, entries: int) -> Scaling:
+        """Return what shows entries `[D]` as they are."""
+        farthest = np.full(entries, FARTHEST_SHOWN)
+        return cls(
+            bottom=-farthest,
+            top=farthest,
+            unbounded=np.zeros(entries, np.bool_),
+            centre=np.zeros(entries),
+            reach=np.ones(entries),
+            low=-FARTHEST_SHOWN,
+            high=FARTHEST_SHOWN,
+            least=-farthest,
+            most=farthest,
+            moved=False,
+            squeeze=None,
         )
 
     def outside(self, values: NDArray[np.float64]) -> tuple[int, int] | None:

@@ -7,10 +7,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from esper_core.composition.build import build_parts
+from esper_core.contracts.errors import ConfigError
+from esper_core.registry.index import Index
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.scaling import WIDEST, Scaling
 
@@ -93,6 +97,19 @@ def test_the_largest_number_of_a_type_is_no_bound(largest: float, side: tuple[in
     values = [value for value in (-3, 0, 3) if low <= value <= high]
     for dtype in (dtype for dtype in FLOATS if largest <= float(np.finfo(dtype).max)):
         assert seen(box(low, high, dtype), *values) == [value / 4 for value in values]
+
+
+def test_what_is_not_scaled_is_shown_as_it_is(scripted: Any, index: Index, plan: Any) -> None:
+    space = spaces.Box(np.array([0, -np.inf], np.float32), np.array([10, np.inf], np.float32))
+    parts = scripted("scale_obs=false", observation_space=space, look=lambda env: np.float32([env.t, 40 * env.t]))
+    environment = parts["environment"]
+    environment.reset(seed=0)
+    state, *_ = environment.step({"action": torch.zeros(2, dtype=torch.int64)})
+    assert state["observation"].tolist() == [[1.0, 40.0]] * 2 and state["observation"].dtype == torch.float32
+    seen = build_parts(plan("Scripted-v0", "scale_obs=false"), index)["features"](state)
+    assert seen.obs.tolist() == [[1.0, 40.0]] * 2, "neither normalised nor cut off"
+    with pytest.raises(ConfigError, match="'flat' cannot scale the state field 'observation'"):
+        plan("Scripted-v0", "scale_obs=false", features="flat")
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
