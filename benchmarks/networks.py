@@ -36,6 +36,13 @@ class LstmConfig:
     hidden_dim: int = option(64, low=1, help="Width of its two LSTMs.")
 
 
+@frozen
+class ValueConfig:
+    """Options of `linear`."""
+
+    orthogonal: bool = option(True, help="It begins as theirs with orthogonal weights; false: as torch has it.")
+
+
 class Heads(nn.Module):
     """One linear layer per head; numbers have deviations that are the same in every state.
 
@@ -135,11 +142,15 @@ class Lstm(nn.Module):
 
 
 class Value(nn.Module):
-    """Kind `critic`: one linear layer."""
+    """Kind `critic`: one linear layer, which begins as theirs does."""
 
-    def __init__(self, config: None, context: BuildContext) -> None:
+    def __init__(self, config: ValueConfig, context: BuildContext) -> None:
         super().__init__()
         self.output = ValueOutput(context.latent_dim)
+        if config.orthogonal:
+            _orthogonal(self.output, 1.0)
+        else:
+            self.output.reset_parameters()
 
     def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
         """Return V(s) `[E, T]`."""
@@ -163,7 +174,13 @@ def _orthogonal(layer: nn.Linear, gain: float) -> None:
 
 _BESIDE = {"critic": "linear", "loss": "factored-ppo"}
 SPECS = (
-    ComponentSpec(kind="critic", name="linear", factory="networks:Value", summary="one linear layer"),
+    ComponentSpec(
+        kind="critic",
+        name="linear",
+        factory="networks:Value",
+        config="networks:ValueConfig",
+        summary="one linear layer",
+    ),
     ComponentSpec(
         kind="network",
         name="peer-mlp",

@@ -142,7 +142,7 @@ NAMES = (*TASKS, "resets")
 OURS, THEIRS = "esper", "theirs"
 
 
-def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str, float]:
+def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str, float | None]:
     """Train our policy, with options of its `own`, and return what came of it."""
     memory = task.network == "peer-lstm"
     options = {
@@ -153,6 +153,7 @@ def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str
         "environment.normalise_obs": str(task.normalise_obs).lower(),
         "environment.normalise_reward": str(task.normalise).lower(),
         "network.hidden_dim": WIDTH,
+        "critic.orthogonal": str(not memory).lower(),
         "train.rollout_steps": task.rollout,
         "train.bptt_steps": 0 if memory else 1,
         "train.lr": task.lr,
@@ -225,7 +226,7 @@ def greedy_return(policy: Policy, environment: Any, features: FeatureExtractor, 
     return float(returns.mean())
 
 
-def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
+def theirs(task: Task, seed: int, steps: int) -> dict[str, float | None]:
     """Train their policy, and return what came of it."""
     torch.set_num_threads(1)
     learning, sampled = 0.0, list[float | None]()
@@ -274,9 +275,10 @@ def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
     return {**known, "steps": model.num_timesteps, "seconds": seconds, "update_seconds": learning}
 
 
-def second_half(sampled: Sequence[float | None]) -> float:
+def second_half(sampled: Sequence[float | None]) -> float | None:
     """Return the mean over the rollouts of the second half in which an episode ended, of the mean return there."""
-    return fmean(value for value in sampled[len(sampled) // 2 :] if value is not None)
+    known = [value for value in sampled[len(sampled) // 2 :] if value is not None]
+    return fmean(known) if known else None
 
 
 def pair(name: str, seed: int, quick: bool, own: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -331,7 +333,7 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
             peer = "one call without resets" if task is None else task.peer.__name__
             cells = [name, OURS if trainer == OURS else peer, str(len(known))]
             for key in kinds:
-                reached = [row[key] for row in known if key in row and not row["quick"]]
+                reached = [row[key] for row in known if row.get(key) is not None and not row["quick"]]
                 cells.append("{:.4g} ({:.4g} to {:.4g})".format(*interval(reached)) if reached else "")
             cells.append("" if task is None or task.best is None else f"{task.best:g}")
             cells.append(f"{median(row['steps'] for row in known):,.0f}")
