@@ -43,7 +43,7 @@ from esper_evaluation.statistics import Estimate
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
 SUFFIX = ".json.xz"
-ACROSS = {"any-slots": "any_slots", "sensitivity": "sensitivity"}
+ACROSS = {"any-slots": "any_slots", "evidence": "evidence", "sensitivity": "sensitivity"}
 """Tables of several records, or of training: what pages call them, and the module beside this one that makes them."""
 LARGE = 10_000_000
 """From here on a column is in units of 10⁹."""
