@@ -113,12 +113,10 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="write a forest plot")
     of, said = EXPERIMENT.chosen(parser)
     runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS if setting in said.only]
-    if said.runs is not None and not said.read:
-        if said.rules == "[]" and any("rule=by-kind" in SETTINGS[setting] for setting in said.only):
-            sys.exit("effects.py: a teacher needs --rules, which benchmarks/best_rules.py prints.")
-        of.train(runs)
-    if not any(map(of.lines, runs)):
-        sys.exit(f"effects.py: there is no run in {said.runs}; without --read they are trained.")
+    taught = any("rule=by-kind" in SETTINGS[setting] for setting in said.only)
+    if said.runs is not None and not said.read and taught and said.rules == "[]":
+        sys.exit("effects.py: a teacher needs --rules, which benchmarks/best_rules.py prints.")
+    of.prepare(said, runs)
     print(table(of))
     if said.keep:
         print(f"{of.keep(runs)}: kept")

@@ -10,7 +10,6 @@ A run takes about a quarter of an hour of a core. `--only taught-v1` trains one 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from curves import METRICS, draw, mean, over_runs, part
@@ -53,11 +52,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=POLICIES, default=list(POLICIES), help="what to train")
     parser.add_argument("--figure", type=Path, help="draw returns over steps into this PNG")
     of, said = EXPERIMENT.chosen(parser)
-    runs = [run(policy, seed) for seed in SEEDS for policy in POLICIES]
-    if said.runs is not None and not said.read:
-        of.train(one for one in runs if one.name in said.only)
-    if not any(map(of.lines, runs)):
-        sys.exit(f"evidence.py: there is no run in {said.runs}; without --read they are trained.")
+    if said.keep and len(said.only) < len(POLICIES):
+        parser.error("--keep keeps all of them, so --only cannot stand beside it.")
+    runs = [run(policy, seed) for seed in SEEDS for policy in POLICIES if policy in said.only]
+    of.prepare(said, runs)
     print(learned(of))
     if said.keep:
         print(f"{of.keep(runs)}: kept")

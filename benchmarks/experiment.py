@@ -95,6 +95,13 @@ class Experiment:
             if ended.returncode:
                 sys.exit(ended.returncode)
 
+    def prepare(self, said: Namespace, runs: Sequence[Run]) -> None:
+        """Train what is missing, unless that is only to be read; without any run the program ends."""
+        if self.folder is not None and not said.read:
+            self.train(runs)
+        if not any(map(self.lines, runs)):
+            sys.exit(f"{self.name}.py: there is no run in {self.folder}; without --read they are trained.")
+
     def keep(self, runs: Sequence[Run]) -> Path:
         """Write the record of runs, compressed: their commands and what is read; return where."""
         record = {}

@@ -12,7 +12,6 @@ second half of the updates; those of different numbers of slots are of different
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
@@ -111,10 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     of, said = EXPERIMENT.chosen(parser)
     runs = [run(*words) for words in RUNS]
-    if said.runs is not None and not said.read:
-        of.train(runs)
-    if not any(map(of.lines, runs)):
-        sys.exit(f"sensitivity.py: there is no run in {said.runs}; without --read they are trained.")
+    of.prepare(said, runs)
     for table in TABLES.values():
         print(f"{table.__doc__}\n\n{table(of)}\n")
     if said.keep:
