@@ -3,6 +3,7 @@
     python benchmarks/tables.py                              # does every page say what its records say?
     python benchmarks/tables.py --write                      # put into the pages what the records say
     python benchmarks/tables.py --keep document.json NAME    # keep an evaluation; first: esper evaluate … --json > …
+    python benchmarks/tables.py --figure NAME arms.png       # draw what a record says, as esper evaluate does
 
 A page marks what follows from a record, in a line or around a table: `<!-- kept NAME WHAT -->…<!-- end -->`. Tables of
 several records have a file of their own, such as any_slots.py: `<!-- kept any-slots by-slots -->`.
@@ -34,11 +35,13 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.system.content import differences
 from esper_core.system.json_files import read_json, read_lines
 from esper_core.system.shape import structured
-from esper_evaluation.arms import OWN, Arm
+from esper_evaluation.arms import OWN, POLICY, Arm
 from esper_evaluation.comparison import Comparison, compare
+from esper_evaluation.figure import draw
 from esper_evaluation.looked import IQM
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
 from esper_evaluation.statistics import Estimate
+from esper_evaluation.stratified import Stratified, paired_mean
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
@@ -215,6 +218,14 @@ def said(name: str, what: str) -> str:
             chosen,
             comparison,
         )
+    if kind == "against":
+        found = {arm: _apart(name, arm).estimate for arm in comparison.arms if arm != POLICY}
+        cells = [[f"`{POLICY}` − `{arm}`", between(found[arm], 3, signed=True)] for arm in found]
+        return f"\n\n{markdown([['difference', 'mean, 95 % interval'], *cells])}\n\n"
+    if kind == "kinds" and words:
+        return _by_kind({arm: _apart(name, arm) for arm in words[0].split(",")})
+    if kind == "difference" and words:
+        return between(_apart(name, *words).estimate, 3, signed=True)
     contrasts = {"primary": comparison.primary, "iqm": comparison.iqm, "mean": comparison.mean}
     if (contrast := contrasts.get(kind)) is not None:
         return between(contrast.delta, 3, signed=True)
@@ -231,6 +242,39 @@ def said(name: str, what: str) -> str:
 @cache
 def _compared(name: str, by: str | None) -> Comparison:
     return read(name).compared(by)
+
+
+@cache
+def _apart(name: str, arm: str, where: str | None = None) -> Stratified:
+    """Return the mean difference of the policy to an arm, as `paired-mean` takes it.
+
+    `where` is a word of the tags and what it is to be, such as `host=narrow,pointwise`; all instances count without it.
+    """
+    record, first = read(name), read(name).outcomes[0]["name"]
+    if arm not in record.values:
+        raise ValueError(f"the record {name} has no arm '{arm}'; there are {', '.join(record.values)}")
+    chosen = list(range(len(record.instances)))
+    if where is not None:
+        word, _, texts = where.partition("=")
+        if lost := set(texts.split(",")) - set(record.tags.get(word, ())):
+            raise ValueError(f"the record {name} has no {word} that is {', '.join(sorted(lost))}")
+        chosen = [i for i in chosen if record.tags[word][i] in texts.split(",")]
+    policy, other = (np.array(record.values[own][first])[:, chosen] for own in (POLICY, arm))
+    # As the comparison names kinds.
+    kinds = [", ".join(record.tags[word][i] for word in sorted(record.tags)) for i in chosen]
+    return paired_mean(policy - other, kinds, record.together)
+
+
+def _by_kind(found: Mapping[str, Stratified]) -> str:
+    """Return a table of the policy's differences to arms: kinds in alphabetical order, and all together."""
+    rows = [["kind", "instances", *(f"− `{arm}`" for arm in found)]]
+    kinds = next(iter(found.values())).kinds
+    for kind in sorted(kinds):
+        own = [apart.kinds[kind][1] for apart in found.values()]
+        shown = [between(d, 3, signed=True) if isinstance(d, Estimate) else f"{d:+.3f}".replace("-", "−") for d in own]
+        rows.append([kind, str(kinds[kind][0]), *shown])
+    total = [between(apart.estimate, 3, signed=True) for apart in found.values()]
+    return f"\n\n{markdown([*rows, ['all', str(sum(count for count, _ in kinds.values())), *total]])}\n\n"
 
 
 def _table(columns: Mapping[str, Mapping[str, Estimate]], arms: Sequence[str], comparison: Comparison) -> str:
@@ -303,7 +347,12 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put into the pages what the records say")
     parser.add_argument("--keep", nargs=2, metavar=("DOCUMENT", "NAME"), help="keep an evaluation under a name")
+    parser.add_argument("--figure", nargs=2, metavar=("NAME", "PNG"), help="draw the comparison of a record")
     chosen = parser.parse_args()
+    if chosen.figure:
+        name, path = chosen.figure
+        draw(_compared(name, None), [arm.name for arm in OWN if arm.learned], Path(path))
+        return
     if chosen.keep:
         path = keep(measured(read_json(Path(chosen.keep[0]))), chosen.keep[1])
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")

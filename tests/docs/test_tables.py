@@ -75,9 +75,37 @@ def test_another_number_is_put_right() -> None:
     assert tables.rewritten(page.replace("-->8<!--", "-->9<!--")) == page
 
 
-def test_what_a_record_does_not_say() -> None:
-    with pytest.raises(ValueError, match="the record short says nothing of 'polcy won'"):
-        tables.said("short", "polcy won")
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("polcy won", "the record short says nothing of 'polcy won'"),
+        ("difference statc", "has no arm 'statc'; there are "),
+        ("difference static host=huge", "has no host that is huge"),
+    ],
+)
+def test_what_a_record_does_not_say(what: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        tables.said("short", what)
+
+
+def test_differences_within_kinds_make_up_those_of_all() -> None:
+    """A mean over instances, over those where a tag is one of some, and the same kind by kind."""
+    name = "trained-3-at-3"
+    record = tables.read(name)
+    first = record.outcomes[0]["name"]
+    apart = (np.array(record.values["policy"][first]) - np.array(record.values["static"][first])).mean(axis=0)
+    weak = [number for number, host in enumerate(record.tags["host"]) if not host.startswith("capable")]
+    hosts = ",".join({record.tags["host"][number] for number in weak})
+    assert 0 < len(weak) < len(apart)
+    assert tables.said(name, f"difference static host={hosts}").startswith(f"{said_of(apart[weak].mean())} [")
+    assert f"`static` | {said_of(apart.mean())} [" in tables.said(name, "against")
+    _, *kinds, total = [line.split(" | ") for line in tables.said(name, "kinds static").splitlines() if "| " in line]
+    assert sum(int(count) for _, count, _ in kinds[1:]) == int(total[1]) == len(apart)
+    assert total[2].startswith(f"{said_of(apart.mean())} [")
+
+
+def said_of(number: float) -> str:
+    return f"{number:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 @pytest.fixture
