@@ -73,7 +73,7 @@ def effect(of: Experiment, setting: str, metric: str) -> Estimate | None:
     return over_seeds([own[seed] - other[seed] for seed in own if seed in other])
 
 
-def table(of: Experiment) -> str:
+def table(of: Experiment = EXPERIMENT) -> str:
     """Second halves of the runs: means over seeds, and the mean difference, with 95 % intervals."""
     rows = [["", "seeds", *(f"{said}{more}" for said in METRICS for more in ("", ", effect"))]]
     for setting in SETTINGS:
@@ -85,6 +85,9 @@ def table(of: Experiment) -> str:
             apart = None if setting == ALONE else effect(of, setting, metric)
             rows[-1] += [f"{known.value:.3f}" if known else "", between(apart, 3, signed=True) if apart else ""]
     return markdown(rows)
+
+
+TABLES = {"effects": table}
 
 
 def draw(of: Experiment, path: Path) -> None:

@@ -52,8 +52,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=POLICIES, default=list(POLICIES), help="what to train")
     parser.add_argument("--figure", type=Path, help="draw returns over steps into this PNG")
     of, said = EXPERIMENT.chosen(parser)
-    if said.keep and len(said.only) < len(POLICIES):
-        parser.error("--keep keeps all of them, so --only cannot stand beside it.")
     runs = [run(policy, seed) for seed in SEEDS for policy in POLICIES if policy in said.only]
     of.prepare(said, runs)
     print(learned(of))

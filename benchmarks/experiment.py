@@ -125,6 +125,8 @@ class Experiment:
         said = parser.parse_args()
         if said.runs is None and said.keep:
             parser.error("--keep needs the folder where the runs lie")
+        if said.keep and vars(said).get("only") != parser.get_default("only"):
+            parser.error("--keep keeps all of them, so --only cannot stand beside it.")
         if said.runs is None and not _path(self.name).exists():
             parser.error(f"no record {self.name} is kept; name the folder where the runs are to lie")
         return evolve(self, folder=said.runs), said

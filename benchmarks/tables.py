@@ -46,7 +46,7 @@ from esper_evaluation.stratified import Stratified, paired_mean
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
 SUFFIX = ".json.xz"
-ACROSS = {"any-slots": "any_slots", "evidence": "evidence", "sensitivity": "sensitivity"}
+ACROSS = {"any-slots": "any_slots", "effects": "effects", "evidence": "evidence", "sensitivity": "sensitivity"}
 """Tables of several records, or of training: what pages call them, and the module beside this one that makes them."""
 LARGE = 10_000_000
 """From here on a column is in units of 10⁹."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import sys
@@ -67,6 +68,19 @@ def test_what_is_kept_of_training_is_what_was_trained(tmp_path: Path, monkeypatc
     assert kept.lines(run) == [{"return": 0.1 * n, "kl": None} for n in (1, 2)] and kept.lines(never) == []
     assert experiment._read("try")[run.label]["command"] == run.command
     assert run.command == "esper train --registry benchmarks/mixed.toml --slots 3 --seed 1"
+
+
+def test_half_an_experiment_is_not_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = importlib.import_module("experiment")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", nargs="+", default=["one", "other"])
+    monkeypatch.setattr(sys, "argv", ["evidence.py", "runs", "--keep", "--only", "one"])
+    with pytest.raises(SystemExit):
+        experiment.Experiment("evidence", ("return",)).chosen(parser)
+    assert "--keep keeps all of them" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["evidence.py", "runs", "--keep"])
+    of, _ = experiment.Experiment("evidence", ("return",)).chosen(argparse.ArgumentParser())
+    assert of.folder == Path("runs")
 
 
 def test_another_number_is_put_right() -> None:
