@@ -11,7 +11,7 @@ whole rows of the rollout where there is one. Nothing that a trainer reports is 
 normalises advantages over the rollout, theirs over each minibatch. Where rewards are normalised, both divide them by
 the running deviation of the discounted return, and ours normalises no returns for the critic on top. Both see
 observations as they are, those of Pendulum and BipedalWalker through running means and deviations, as rl-zoo3 has it
-for BipedalWalker.
+for BipedalWalker; the greedy policy is tested with those of training, which stay as they are then.
 
 RecurrentPPO and MaskablePPO have the settings of sb3-contrib's own tests, CartPole and Pendulum those of rl-zoo3 with
 constant rates and without state-dependent exploration. Rewards of the tasks with a memory are normalised as in that
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -49,10 +50,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecNormalize, sync_envs_normalization
 
 from esper_core.composition.build import build_environment
-from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
 from esper_core.learning.session import open_session
 from esper_core.policy.executed import executed
@@ -142,8 +144,8 @@ NAMES = (*TASKS, "resets")
 OURS, THEIRS = "esper", "theirs"
 
 
-def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str, float | None]:
-    """Train our policy, with options of its `own`, and return what came of it."""
+def planned(task: Task, seed: int, own: Sequence[str] = ()) -> tuple[Plan, Index]:
+    """Return the plan of our policy, with options of its `own`, and the index that it was made with."""
     memory = task.network == "peer-lstm"
     options = {
         "environment.id": f'"{task.id}"',
@@ -174,25 +176,29 @@ def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str
     request = PlanRequest(
         policy=task.network, environment="gymnasium", envs=task.envs, seed=seed, device="cpu", options=written
     )
-    plan = make_plan(request, index)
+    return make_plan(request, index), index
+
+
+def ours(task: Task, seed: int, steps: int, own: Sequence[str] = ()) -> dict[str, float | None]:
+    """Train our policy, with options of its `own`, and return what came of it."""
+    plan, index = planned(task, seed, own)
     trainer = open_session(plan, index)
     phases: Counter[str] = Counter()
-    weights, sampled, update = {}, list[float | None](), None
+    learned, sampled, update = {}, list[float | None](), None
     for update in trainer.run(steps // (task.envs * task.rollout)):
         phases.update(update.timing["phases"])
         sampled.append(update.metrics["return"])
         if update.environment_steps <= steps // 2:
-            weights["return_half_way"] = deepcopy(trainer.policy.state_dict())
+            learned["return_half_way"] = deepcopy((trainer.policy, trainer.features))
     assert update is not None
-    # Copies: what is read again below would otherwise be what was loaded last.
-    weights["return"] = deepcopy(trainer.policy.state_dict())
+    learned["return"] = (trainer.policy, trainer.features)
     trainer.environment.close()
     test = evolve(plan, envs=EPISODES, seed=seed + 10_000)
     returns = {}
-    for name, known in weights.items():
-        trainer.policy.load_state_dict(known)
+    for name, (policy, features) in learned.items():
+        # Features of their own: those of the environment would go on learning means and deviations.
         parts = build_environment(test, index).parts
-        returns[name] = greedy_return(trainer.policy, parts["environment"], parts["features"], parts["masks"])
+        returns[name] = greedy_return(policy, parts["environment"], features, parts["masks"])
     return {
         **returns,
         "while_learning": second_half(sampled),
@@ -270,6 +276,8 @@ def theirs(task: Task, seed: int, steps: int) -> dict[str, float | None]:
         started = time.perf_counter()
         model.learn(steps // 2, reset_num_timesteps=False)
         seconds += time.perf_counter() - started
+        if task.normalise:
+            sync_envs_normalization(vector, test)
         returns[name] = float(evaluate(model, test, n_eval_episodes=EPISODES, deterministic=True)[0])
     known = {**returns, "while_learning": second_half(sampled)}
     return {**known, "steps": model.num_timesteps, "seconds": seconds, "update_seconds": learning}
@@ -283,7 +291,7 @@ def second_half(sampled: Sequence[float | None]) -> float | None:
 
 def pair(name: str, seed: int, quick: bool, own: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Train both, one after the other, and yield their lines of the results file."""
-    said = {"task": name, "seed": seed, "quick": quick}
+    said = {"task": name, "seed": seed, "quick": quick, "options": list(own)}
     if name == "resets":
         torch.manual_seed(seed)
         ((_, plain, _, whole),) = resets.paired(**RESETS)
@@ -376,12 +384,24 @@ def main() -> None:
     said = parser.parse_args()
     if said.option and said.results is None:
         parser.error("-o needs a results file of its own: --results FILE")
+    if said.seeds < 1:
+        parser.error("--seeds is 1 at least")
     for task in TASKS.values():
         if task.make is not None:
             gymnasium.register(task.id, task.make, max_episode_steps=task.horizon)
     path = said.results or Path("runs/peers-quick.jsonl" if said.quick else "runs/peers.jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = {(row["task"], row["seed"], row["trainer"]) for row in read(path)}
+    results = read(path)
+    if not said.table:
+        if any((row["quick"], row["options"]) != (said.quick, said.option) for row in results):
+            parser.error(f"{path} is of runs of another length, or with other options; name another with --results")
+        try:
+            for name in said.tasks:
+                if name in TASKS:
+                    planned(TASKS[name], 0, said.option)
+        except EsperError as error:
+            sys.exit(f"peers.py: {error}")
+    known = {(row["task"], row["seed"], row["trainer"]) for row in results}
     for seed in range(0 if said.table else said.seeds):
         for name in said.tasks:
             if all((name, seed, trainer) in known for trainer in (OURS, THEIRS)):
