@@ -79,13 +79,21 @@ def draw(policies: Mapping[str, list[list[dict[str, Any]]]], name: str, path: Pa
     FigureCanvasAgg(figure).print_png(path)
 
 
+def png(text: str) -> Path:
+    """Return where a figure is to be written, as an option says it."""
+    path = Path(text)
+    if path.suffix != ".png" or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a .png in a folder that is there")
+    return path
+
+
 def main() -> None:
     """Print one Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run directories")
     parser.add_argument("--metrics", nargs="+", help="columns; those of growth where none are named")
     parser.add_argument("--parts", type=int, default=4, help="parts of the updates")
-    parser.add_argument("--figure", type=Path, help="draw the first metric into this PNG")
+    parser.add_argument("--figure", type=png, help="draw the first metric into this PNG")
     said = parser.parse_args()
     metrics = {name: name for name in said.metrics} if said.metrics else METRICS
     if said.parts < 1:

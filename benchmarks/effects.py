@@ -2,7 +2,7 @@
 
     python benchmarks/effects.py [--figure effects.png]                  # the table of the record that is kept
     python benchmarks/effects.py RUNS --rules '["axes=1 …: all-on", …]'  # trains what is missing in the folder RUNS
-    python benchmarks/effects.py RUNS --read                             # what is there; with --keep, the record
+    python benchmarks/effects.py RUNS --rules '[…]' --read               # what is there; with --keep, the record
 
 Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with one option changed, for 20,480 steps, and three
 seeds. Capable hosts have 16 channels, so that an episode costs a third. A seed draws the same instances with and
@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from curves import mean, part
+from curves import mean, part, png
 from experiment import MIXED, Experiment, Run, over_seeds
 from tables import between, markdown
 
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rules", default="[]", help="the best rule of each kind of world, for the teacher")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="what to train")
-    parser.add_argument("--figure", type=Path, help="write a forest plot")
+    parser.add_argument("--figure", type=png, help="write a forest plot")
     of, said = EXPERIMENT.chosen(parser)
     runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS if setting in said.only]
     taught = any("rule=by-kind" in SETTINGS[setting] for setting in said.only)

@@ -10,9 +10,8 @@ A run takes about a quarter of an hour of a core. `--only taught-v1` trains one 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from curves import METRICS, draw, mean, over_runs, part
+from curves import METRICS, draw, mean, over_runs, part, png
 from experiment import MIXED, Experiment, Run
 from tables import markdown
 
@@ -50,7 +49,7 @@ def main() -> None:
     """Train, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=POLICIES, default=list(POLICIES), help="what to train")
-    parser.add_argument("--figure", type=Path, help="draw returns over steps into this PNG")
+    parser.add_argument("--figure", type=png, help="draw returns over steps into this PNG")
     of, said = EXPERIMENT.chosen(parser)
     runs = [run(policy, seed) for seed in SEEDS for policy in POLICIES if policy in said.only]
     of.prepare(said, runs)

@@ -84,11 +84,8 @@ class Experiment:
         for run in wanted:
             print(f"{run.about or run.name}, seed {run.seed}", file=sys.stderr, flush=True)
             folder = self._folder(run)
-            if (told := folder / COMMAND).exists():
-                self._check_command(run)
-            else:
-                folder.mkdir(parents=True, exist_ok=True)
-                told.write_text(f"{run.command}\n", encoding="utf-8")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / COMMAND).write_text(f"{run.command}\n", encoding="utf-8")
             own = ["--seed", str(run.seed), "--out", str(folder), "--resume", "auto"]
             shown = ["--no-tensorboard", "--plain"]
             ended = subprocess.run([esper, "train", *run.words, *own, *shown], stdout=subprocess.DEVNULL)
@@ -96,9 +93,12 @@ class Experiment:
                 sys.exit(ended.returncode)
 
     def prepare(self, said: Namespace, runs: Sequence[Run]) -> None:
-        """Train what is missing, unless that is only to be read; without any run the program ends."""
-        if self.folder is not None and not said.read:
-            self.train(runs)
+        """Train what is missing, unless that is only to be read; without any run, or with another, the program ends."""
+        if self.folder is not None:
+            for run in runs:
+                self._check_command(run)
+            if not said.read:
+                self.train(runs)
         if not any(map(self.lines, runs)):
             sys.exit(f"{self.name}.py: there is no run in {self.folder}; without --read they are trained.")
 
@@ -123,6 +123,8 @@ class Experiment:
         parser.add_argument("--read", action="store_true", help="train nothing")
         parser.add_argument("--keep", action="store_true", help="keep what the tables are made of")
         said = parser.parse_args()
+        if said.runs is not None and said.runs.exists() and not said.runs.is_dir():
+            parser.error(f"{said.runs} is no folder")
         if said.runs is None and said.keep:
             parser.error("--keep needs the folder where the runs lie")
         if said.keep and vars(said).get("only") != parser.get_default("only"):
@@ -144,7 +146,10 @@ class Experiment:
             sys.exit(str(error))
 
     def _check_command(self, run: Run) -> None:
+        """End the program where a run was begun with something else than its command."""
         told = self._folder(run) / COMMAND
+        if not any(self._folder(run).glob("*")):
+            return
         known = told.read_text(encoding="utf-8").strip() if told.exists() else "something that is not known"
         if known != run.command:
             sys.exit(f"{self._folder(run)} was begun with {known}, which is not {run.command}; name another folder.")

@@ -5,17 +5,22 @@
 
 It is the first of the `taught-slots` of docs/evidence.md; the run lies in runs/taught-slots. What is packed is a run
 with one checkpoint: plan, seed, metrics, the weights and what gives them their meaning, each file with its digest;
-TRAINED.json says what it was trained on and for how long, and the command. Only safetensors and JSON, under 2 MB. The
-packed plan has the runtime that suits where it plays, because not every machine has a compiler.
+TRAINED.json says what it was trained on and for how long, and the command, where this one makes such a plan. Only
+safetensors and JSON, under 2 MB. The packed plan has the runtime that suits where it plays, because not every machine
+has a compiler.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,7 @@ from attrs import evolve
 from esper_core.composition.plan import Plan
 from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
 from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, list_runs
-from esper_core.runs.header import CHECKPOINTS, STATE_FILE, content_digest
+from esper_core.runs.header import CHECKPOINTS, STATE_FILE, Header, content_digest
 from esper_core.system.json_files import json_bytes
 
 ROOT = Path(__file__).parents[1]
@@ -32,31 +37,65 @@ RECIPES = ROOT / "benchmarks" / "mixed.toml"
 OUT = ROOT / "runs" / "taught-slots"
 PACKED = ROOT / "plugins" / "pretrained" / "esper_pretrained" / "pretrained"
 KEPT = ("policy.safetensors", "normaliser.safetensors")
+TRAINED = "TRAINED.json"
 MOST = 2_000_000
 """Bytes of what is packed, at most."""
 
 
 def command(updates: int) -> list[str]:
-    """Return the command that trains it."""
+    """Return the command that trains it, from the root of the repository."""
     words = "--policy taught-slots --slots 3 --seed 0 --envs 16 --workers 1 -o environment.runtime=engine"
     files = ["--registry", str(RECIPES.relative_to(ROOT)), "--out", str(OUT.relative_to(ROOT))]
-    return ["esper", "train", *words.split(), *files, "--updates", str(updates), "--resume", "auto"]
+    return ["esper", "train", *words.split(), *files, "--updates", str(updates)]
+
+
+def said_by(words: Sequence[str], *more: str, stdout: int | None = subprocess.PIPE) -> bytes:
+    """Run a command with one thread, as it is published; return what it prints, where that is not shown."""
+    esper, environment = Path(sys.executable).with_name("esper"), {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run([esper, *words[1:], *more], cwd=ROOT, env=environment, stdout=stdout)
+    if ended.returncode:
+        sys.exit(ended.returncode)
+    return ended.stdout
 
 
 def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
-    """Write the newest checkpoint of a run, without the optimiser, as a run of its own; return what is known of it."""
+    """Write the newest checkpoint of a run, without the optimiser, as a run of its own; return what is known of it.
+
+    It takes the place of another that was packed, once it is whole. The program ends where something else lies there,
+    where the run is not one of growth, and where it is too large.
+    """
+    if to.exists() and not (to / TRAINED).is_file():
+        sys.exit(f"{to} is no packed run, so it is left as it is; --to names another place.")
     header = verify_checkpoint(choose_checkpoint(run, "last"))
+    if header.plan.component("environment").name != "growth":
+        sys.exit(f"{run.path} was not trained in the environment growth, so it is not packed.")
+    with tempfile.TemporaryDirectory(dir=to.parent) as folder:
+        made = Path(folder) / to.name
+        trained = write(run, header, made)
+        size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file())
+        if size > MOST:
+            sys.exit(f"{run.path} would have {size:,} bytes, more than {MOST:,}; it is not packed.")
+        if to.exists():
+            to.rename(Path(folder) / "before")
+        made.rename(to)
+    return {**trained, "bytes": size}
+
+
+def write(run: RunDirectory, header: Header, to: Path) -> dict[str, Any]:
+    """Write what is packed into a new folder."""
     # Nothing in a run depends on how many updates it was to have, so that these do the same.
-    plan = with_any_runtime(evolve(header.plan, updates=header.update))
+    learned = evolve(header.plan, updates=header.update)
+    plan = with_any_runtime(learned)
     metrics = run.metrics()[: header.update]
-    if to.exists():
-        shutil.rmtree(to)
     place = to / CHECKPOINTS / header.path.name
     place.mkdir(parents=True)
+    # Sources around what is distributed change, and it does not; run.json says which it was trained with.
+    versions = {name: {"version": entry["version"]} for name, entry in header.content["distributions"].items()}
     content = {
         **header.content,
         "plan": plan.to_json(),
         "files": {name: header.content["files"][name] for name in KEPT},
+        "distributions": versions,
     }
     content["digest"] = content_digest({key: value for key, value in content.items() if key != "digest"})
     for name in KEPT:
@@ -76,15 +115,13 @@ def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
         "environment_steps": header.content["environment_steps"],
         "minutes": round(sum(line["timing"]["seconds"] for line in metrics) / 60, 1),
         "gain": [_mean(metrics[:quarter], "gain"), _mean(metrics[-quarter:], "gain")],
-        "command": f"OMP_NUM_THREADS=1 {shlex.join(command(plan.updates))}",
         "packed_with": "python benchmarks/pretrain.py",
         "digest": content["digest"],
     }
-    (to / "TRAINED.json").write_bytes(json_bytes(trained, indent=1))
-    size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
-    if size > MOST:
-        raise SystemExit(f"{to} has {size:,} bytes, more than {MOST:,}.")
-    trained["bytes"] = size
+    own = command(plan.updates)
+    if json.loads(said_by(own, "--dry-run", "--json")) == learned.to_json():
+        trained["command"] = f"OMP_NUM_THREADS=1 {shlex.join(own)}"
+    (to / TRAINED).write_bytes(json_bytes(trained, indent=1))
     return trained
 
 
@@ -110,8 +147,7 @@ def main() -> None:
     )
     said = parser.parse_args()
     if said.pack is None:
-        esper = Path(sys.executable).with_name("esper")
-        subprocess.run([esper, *command(said.updates)[1:]], cwd=ROOT, check=True)
+        said_by(command(said.updates), "--resume", "auto", stdout=None)
         run = list_runs(OUT)[0][-1]
     else:
         run = RunDirectory.open(said.pack)

@@ -205,14 +205,20 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
     notes += [f"{row}." for row in _options_otherwise(header.plan, plan, FITTED)]
     for name, installed in provenance.distributions(plan, index).items():
         recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
-        here, there = (f"{entry['version']} (source {entry['source']})" for entry in (installed, recorded))
-        if here != there:
-            notes.append(f"{name} is {here}; the checkpoint was written with {there}.")
+        # What is distributed says versions alone: sources around it change, and it does not.
+        known = {key: text for key, text in installed.items() if key in recorded}
+        if known != recorded:
+            notes.append(f"{name} is {_shown(known)}; the checkpoint was written with {_shown(recorded)}.")
     for name, version in header.content["libraries"].items():
         if (found := libraries().get(name, "not installed")) != version:
             written = f"the checkpoint was written with {version}, so numbers may differ a little."
             notes.append(f"{name} is {found}; {written}")
     return notes
+
+
+def _shown(distribution: Mapping[str, Any]) -> str:
+    version, source = distribution["version"], distribution.get("source")
+    return version if source is None else f"{version} (source {source})"
 
 
 def _mismatch(header: Header, rows: Sequence[Difference], hint: str) -> CheckpointMismatch:

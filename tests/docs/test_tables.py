@@ -63,6 +63,11 @@ def test_what_is_kept_of_training_is_what_was_trained(tmp_path: Path, monkeypatc
     for wrong, words in ((never, "is not finished"), (run._replace(words=["--slots", "5"]), "was begun with")):
         with pytest.raises(SystemExit, match=words):
             trained.keep([run, wrong])
+    other, foreign = run._replace(words=["--slots", "5"]), run._replace(name="foreign")
+    (tmp_path / "runs" / foreign.label / "lstm-v2-s3").mkdir(parents=True)
+    for wrong, words in ((other, "was begun with esper train"), (foreign, "was begun with something that is not known")):
+        with pytest.raises(SystemExit, match=words):
+            trained.prepare(SimpleNamespace(read=False), [run, wrong])
     trained.keep([run])
     kept = evolve(trained, folder=None)
     assert kept.lines(run) == [{"return": 0.1 * n, "kl": None} for n in (1, 2)] and kept.lines(never) == []

@@ -258,3 +258,15 @@ def test_another_version_source_or_loss_is_noted(
     rewrite(newest, change)
     (note,) = load_checkpoint(newest, fresh, plan, index)
     assert words in note
+
+
+def test_what_says_no_source_is_compared_by_version(newest: Path, fresh: Trainer, plan: Plan, index: Index) -> None:
+    def forget(content: dict[str, Any]) -> None:
+        for entry in content["distributions"].values():
+            del entry["source"]
+
+    rewrite(newest, forget)
+    assert load_checkpoint(newest, fresh, plan, index) == ()
+    rewrite(newest, lambda content: content["distributions"]["esper-obs-v3"].update(version="0.0.9"))
+    (note,) = load_checkpoint(newest, fresh, plan, index)
+    assert note == "esper-obs-v3 is 0.1.0; the checkpoint was written with 0.0.9."

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from esper_evaluation.statistics import Estimate
 
 
+FEW = 10
+"""Instances below which percentiles of resamples are known to be too narrow."""
+
+
 class Table(NamedTuple):
     """A line per arm; `marked` are the numbers of those that stand out: the policy and the best rule."""
 
@@ -155,6 +159,8 @@ class Evaluation:
             )
         if comparison.primary is not None and len(comparison.seeds) == 1:
             yield "One policy seed: the intervals say nothing about what another seed would have given."
+        if comparison.primary is not None and len(comparison.instances) < FEW:
+            yield f"{len(comparison.instances)} instances: intervals of fewer than {FEW} are too narrow for a verdict."
         played, trained = self.entrants[0].plan, self.entrants[0].header.plan
         if played.slots != trained.slots or trained.drawn:
             there = "" if trained.drawn else f" ({', '.join(trained.slots)})"

@@ -88,6 +88,7 @@ def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixtur
     assert any(w in said for w in ("The policy is better", "The policy is worse", "No difference shown"))
     assert "after 6 episodes of search; a policy was trained with 6." in said
     assert "comparison.png" in said and "One policy seed" not in said
+    assert "4 instances: intervals of fewer than 10 are too narrow for a verdict." in said
 
 
 def test_the_function_returns_what_the_command_prints(
