@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -99,8 +99,24 @@ class Experiment:
                 self._check_command(run)
             if not said.read:
                 self.train(runs)
+            for line in self.compare(runs):
+                print(line, file=sys.stderr)
         if not any(map(self.lines, runs)):
             sys.exit(f"{self.name}.py: there is no run in {self.folder}; without --read they are trained.")
+
+    def compare(self, runs: Sequence[Run]) -> Iterator[str]:
+        """Yield whether runs have the numbers that are kept of them, bit for bit, run by run."""
+        record = evolve(self, folder=None)
+        for run in runs if _path(self.name).exists() else ():
+            kept = record.lines(run)
+            own = [{name: line.get(name) for name in self.metrics} for line in self.lines(run)]
+            if not own or not kept:
+                continue
+            other = next(
+                (at for at, (line, known) in enumerate(zip(own, kept, strict=False), 1) if line != known), None
+            )
+            said = "as recorded" if other is None else f"another than is recorded, from update {other} on"
+            yield f"{run.label}: {len(own)} updates, {said}"
 
     def keep(self, runs: Sequence[Run]) -> Path:
         """Write the record of runs, compressed: their commands and what is read; return where."""

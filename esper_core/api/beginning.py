@@ -22,6 +22,9 @@ from esper_core.runs.header import Header
 NOT_TAKEN_OVER = (TEACHER, OPPONENTS)
 """Kinds that a plan can do without: who taught or was played against does so again only where that is said."""
 
+AFTER_TEACHING = "critic_alone"
+"""The option of the trainer that comes of teaching without its name."""
+
 SETTINGS = ("envs", "updates", "seed", "device", "threads", "precision")
 
 
@@ -70,7 +73,11 @@ def _filled_in(request: PlanRequest, saved: Plan, index: Index) -> PlanRequest:
     ]
     if same_place:
         taught = TEACHER in uses
-        train = {key: value for key, value in saved.train.items() if taught or not key.startswith(TEACHES)}
+        train = {
+            key: value
+            for key, value in saved.train.items()
+            if taught or not (key.startswith(TEACHES) or key == AFTER_TEACHING)
+        }
         options += [Option(TRAIN, None, key, value) for key, value in train.items()]
     for key in ("epochs", "workers"):
         if getattr(request, key) is not None:

@@ -65,10 +65,18 @@ def test_what_is_kept_of_training_is_what_was_trained(tmp_path: Path, monkeypatc
             trained.keep([run, wrong])
     other, foreign = run._replace(words=["--slots", "5"]), run._replace(name="foreign")
     (tmp_path / "runs" / foreign.label / "lstm-v2-s3").mkdir(parents=True)
-    for wrong, words in ((other, "was begun with esper train"), (foreign, "was begun with something that is not known")):
+    for wrong, words in (
+        (other, "was begun with esper train"),
+        (foreign, "was begun with something that is not known"),
+    ):
         with pytest.raises(SystemExit, match=words):
             trained.prepare(SimpleNamespace(read=False), [run, wrong])
+    assert not [*trained.compare([run])], "nothing is kept yet"
     trained.keep([run])
+    assert [*trained.compare([run, never])] == ["0-3-1: 2 updates, as recorded"]
+    monkeypatch.setitem(lines[1], "return", 0.3)
+    assert [*trained.compare([run])] == ["0-3-1: 2 updates, another than is recorded, from update 2 on"]
+    monkeypatch.setitem(lines[1], "return", 0.2)
     kept = evolve(trained, folder=None)
     assert kept.lines(run) == [{"return": 0.1 * n, "kl": None} for n in (1, 2)] and kept.lines(never) == []
     assert experiment._read("try")[run.label]["command"] == run.command

@@ -45,6 +45,7 @@ def test_its_name_is_enough_to_load_begin_with_and_list(capsys: pytest.CaptureFi
     assert run(["train", "--init", "pretrained", "--slots", "8", "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["init"]["run"] == str(offers()["pretrained"].path) and len(plan["slots"]) == 8
+    assert plan["train"]["teacher_alone"] == plan["train"]["critic_alone"] == 0, "nobody teaches it again"
     assert run(["runs", "list", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["name"] == "pretrained" and row["brought"].startswith("esper-pretrained ")
@@ -86,5 +87,6 @@ def test_it_plays_unchanged_on_a_task_and_a_host_that_it_never_saw() -> None:
 
 @pytest.mark.slow
 def test_it_grows_a_network_that_is_exported() -> None:
-    esper_core.export("pretrained", "grown.py")
+    exported = esper_core.export("pretrained", "grown.py", instance=3)
     assert Path("grown.safetensors").is_file() and not Path("runs").exists()
+    assert any(part.name.startswith("fossil") for part in exported.parts), "on this instance it grows"
