@@ -1,19 +1,22 @@
 """What each means against variance, and each good beginning, is worth alone: the options of docs/training.md.
 
-    python benchmarks/effects.py [--figure effects.png]                  # the table of the record that is kept
-    python benchmarks/effects.py RUNS --rules '["axes=1 …: all-on", …]'  # trains what is missing in the folder RUNS
-    python benchmarks/effects.py RUNS --rules '[…]' --read               # what is there; with --keep, the record
+    python benchmarks/effects.py [--figure effects.png]    # the table of the record that is kept
+    python benchmarks/effects.py RUNS                      # trains what is missing in the folder RUNS
+    python benchmarks/effects.py RUNS --read               # what is there; with --keep, the record
 
 Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with one option changed, for 20,480 steps, and three
 seeds. Capable hosts have 16 channels, so that an episode costs a third. A seed draws the same instances with and
 without the option, unless the option changes which are drawn. So effects are differences seed by seed, with Student's
-95 % interval, of the second halves of the runs. Rules for `--rules` are those that benchmarks/best_rules.py prints.
+95 % interval, of the second halves of the runs. The teacher's rules are those that this command prints:
+
+    fields="axes host_parameters train_samples"
+    python benchmarks/best_rules.py --policy lstm-v1 --instances 192 -o host.capable_width=16 --fields $fields
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import json
 from pathlib import Path
 
 from curves import mean, part, png
@@ -49,15 +52,30 @@ SETTINGS = {
     "instance-weights": (*SIXTEEN, "-o", 'environment.instance_weights=["mnist1d-shuffled=0.25"]'),
 }
 """Name → what is changed."""
+RULES = (
+    "axes=1 host_parameters=340 train_samples=100: static",
+    "axes=1 host_parameters=340 train_samples=400: periodic",
+    "axes=1 host_parameters=794 train_samples=100: static",
+    "axes=1 host_parameters=794 train_samples=400: all-on-heavy",
+    "axes=1 host_parameters=2906 train_samples=100: static",
+    "axes=1 host_parameters=2906 train_samples=400: static",
+    "axes=2 host_parameters=794 train_samples=100: all-on-heavy",
+    "axes=2 host_parameters=794 train_samples=400: all-on-heavy",
+    "axes=2 host_parameters=808 train_samples=100: all-on-heavy",
+    "axes=2 host_parameters=808 train_samples=400: static",
+    "axes=2 host_parameters=13466 train_samples=100: all-on",
+    "axes=2 host_parameters=13466 train_samples=400: static",
+)
+"""What the teacher does in each kind of world."""
 BESIDE = {"leave-one-out": WIDE}
 """What a setting is compared with, where that is not the recipe."""
 METRICS = {"return": "return", "explained variance": "explained_variance"}
 EXPERIMENT = Experiment("effects", ("environment_steps", *METRICS.values()))
 
 
-def run(setting: str, seed: int, rules: str = "[]") -> Run:
+def run(setting: str, seed: int) -> Run:
     """Return the run of a setting."""
-    taught = ["-o", f"rule.rules={rules}"] if "rule=by-kind" in SETTINGS[setting] else []
+    taught = ["-o", f"rule.rules={json.dumps(RULES)}"] if "rule=by-kind" in SETTINGS[setting] else []
     return Run(setting, seed, [*PLAN, *SETTINGS[setting], *taught])
 
 
@@ -111,14 +129,10 @@ def draw(of: Experiment, path: Path) -> None:
 def main() -> None:
     """Train, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rules", default="[]", help="the best rule of each kind of world, for the teacher")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="what to train")
     parser.add_argument("--figure", type=png, help="write a forest plot")
     of, said = EXPERIMENT.chosen(parser)
-    runs = [run(setting, seed, said.rules) for seed in SEEDS for setting in SETTINGS if setting in said.only]
-    taught = any("rule=by-kind" in SETTINGS[setting] for setting in said.only)
-    if said.runs is not None and not said.read and taught and said.rules == "[]":
-        sys.exit("effects.py: a teacher needs --rules, which benchmarks/best_rules.py prints.")
+    runs = [run(setting, seed) for seed in SEEDS for setting in SETTINGS if setting in said.only]
     of.prepare(said, runs)
     print(table(of))
     if said.keep:
