@@ -69,6 +69,7 @@ def pack(run: RunDirectory, to: Path) -> dict[str, Any]:
     header = verify_checkpoint(choose_checkpoint(run, "last"))
     if header.plan.component("environment").name != "growth":
         sys.exit(f"{run.path} was not trained in the environment growth, so it is not packed.")
+    to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent) as folder:
         made = Path(folder) / to.name
         trained = write(run, header, made)

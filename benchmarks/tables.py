@@ -321,7 +321,7 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Return the pages that may quote records."""
-    return [*sorted((ROOT / "docs").glob("**/*.md")), RECORDS / "README.md"]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), RECORDS / "README.md"]
 
 
 def blocks(page: Path) -> Iterator[Block]:
