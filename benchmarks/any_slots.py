@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from gap import problem
-from tables import Record, between, is_kept, markdown, read
+from record import Record, is_kept, read
+from tables import between, markdown
 
 from esper_evaluation.statistics import Estimate, Values
 from esper_evaluation.stratified import paired_mean

@@ -1,13 +1,15 @@
 """What is there to win? By kind of world: the best rule, a selector, open-loop schedules, and hindsight without luck.
 
-    python benchmarks/headroom.py                   # benchmarks/mixed.toml, with as many episodes as a policy has
-    python benchmarks/headroom.py --episodes 320 --searches 2 --scored 32 --json
+    python benchmarks/headroom.py            # the tables of the record that is kept
+    python benchmarks/headroom.py RECORDS    # plays what is missing in the folder RECORDS; with --keep, the record
 
-Everything is chosen on the training instances 0 to --training − 1, and scored on the next --scored ones, which are
-neither trained on nor held out. Test accuracy, as the mean over instances:
+Everything is chosen on the training instances 0 to --training − 1 of the recipe `taught-slots`, and scored on --scored
+ones from 1,024 on, which no policy has trained on and which are not held out. A kind is a task, a number of training
+samples and a host. Test accuracy, as the mean over instances:
 
-- `best rule`: the rule of the highest mean on training instances; `by kind`: the same within each kind, task and host.
+- `best rule`: the rule of the highest mean on training instances; `by kind`: the same within each kind.
 - `selector`: the rule that a shallow tree chooses by what the instance is of (esper_evaluation.selector).
+- `policy`: the weights of esper-pretrained, actions drawn as in training.
 - `schedule`: the best open-loop schedule of the kind, found with --episodes episodes by the search of `best-fixed`: the
   mean over --searches searches; beside it the least and the largest. A kind without training instances has none, and
   counts with the best rule.
@@ -16,15 +18,18 @@ neither trained on nor held out. Test accuracy, as the mean over instances:
   A rule that is deterministic has no luck within an instance, which fixes weights, data and order. So repeat r lets
   everybody wait for r epochs first: nearly the same, with luck of its own.
 
-Differences are to the best rule, with 95 % bootstrap intervals over instances. What was played is kept in --out, and
-the same command goes on from there.
+Differences are to the best rule, with 95 % bootstrap intervals over instances. What was stopped goes on with the same
+command.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +37,17 @@ import numpy as np
 import torch
 from attrs import define, field
 from gap import problem
+from record import RECORDS, SUFFIX
+from tables import between, markdown
 
+from esper_core.api.player import load
 from esper_core.cli.counting import counting
 from esper_core.composition.build import build_beside, build_environment
-from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.composition.plan import PlanRequest, describe_plan, make_plan
 from esper_core.composition.recipes import load_recipes
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.protocols import Rule
+from esper_core.contracts.protocols import BuildContext, Rule
 from esper_core.policy.legality import neutral
-from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_core.system.content import digest
@@ -51,11 +58,14 @@ from esper_evaluation.search import Search
 from esper_evaluation.selecting import Watching
 from esper_evaluation.selector import Selector
 from esper_evaluation.statistics import Bootstrap, Estimate, Values, pooled_mean
-from esper_testing.player import derived_seed, play
+from esper_testing.player import PlayerRule, derived_seed, play
 
 RULES = ("static", "random", "periodic", "plateau", "all-on", "all-on-heavy")
-RECIPES = Path(__file__).with_name("mixed.toml")
+RECIPES, RECIPE = Path(__file__).with_name("mixed.toml"), "taught-slots"
+SCORED_FROM = 1024
 ACCURACY = "test_accuracy"
+RECORD = RECORDS / "worlds" / f"headroom{SUFFIX}"
+SIZES = ("slots", "training", "scored", "episodes", "searches", "repeats", "envs")
 
 
 class Late:
@@ -77,89 +87,140 @@ class Late:
         return self._rule(state, masks, generator)
 
 
+Make = Callable[[], Rule]
+Line = dict[str, Any]
+
+
 @define
 class Field:
-    """An environment to play in, and what was played there: one line per batch, written when it is done.
+    """Where is played, and what was played there: one line per batch, written when it is done.
 
     Attributes:
-        path: File of the lines.
+        sizes: How much is played, by the names of the options.
+        kept: What was played, by job.
+        fields: What the environment says of the world.
+        path: File of the lines; without it nothing is played.
+        context: What a rule is made with; None where nothing is played.
         show: Called with how many episodes are done, and of how many.
         total: Episodes that there are, as far as that is known.
         done: Those that are played or on record.
+        asked: Their jobs.
     """
 
-    plan: Plan
-    index: Index
-    path: Path
-    show: Callable[..., None]
-    total: int
+    sizes: Mapping[str, int]
+    kept: dict[str, Line]
+    fields: tuple[str, ...]
+    path: Path | None = None
+    context: BuildContext | None = None
+    show: Callable[..., None] = lambda *_: None
+    total: int = 0
     done: int = 0
-    context: Any = None
-    kept: dict[str, dict[str, Any]] = field(factory=dict)
-    fields: tuple[str, ...] = ()
+    asked: list[str] = field(factory=list)
 
-    def __attrs_post_init__(self) -> None:
-        self.context = build_environment(self.plan, self.index)
-        self.fields = describe_plan(self.plan, self.index).world
-        said = circumstances(self.plan, self.index, "cpu", self.context.parts["environment"])
-        self.path = self.path / f"{digest(said)}.jsonl"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.kept = {line.entry["job"]: line.entry for line in read_lines(self.path)}
+    @classmethod
+    def opened(cls, folder: Path, sizes: Mapping[str, int], show: Callable[..., None]) -> Field:
+        """Return one that plays what is missing in a folder; close it after use."""
+        index = load_index()
+        request = PlanRequest(policy=RECIPE, slots=str(sizes["slots"]), envs=sizes["envs"], seed=0, device="cpu")
+        plan = make_plan(request, index, load_recipes(RECIPES))
+        context = build_environment(plan, index)
+        path = folder / f"{digest(circumstances(plan, index, 'cpu', context.parts['environment']))}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = {line.entry["job"]: line.entry for line in read_lines(path)}
+        return cls(sizes, kept, describe_plan(plan, index).world, path, context, show)
 
-    def close(self) -> None:
-        """End the environment's processes."""
-        self.context.parts["environment"].close()
+    @classmethod
+    def recorded(cls) -> Field:
+        """Return what is kept beside this file."""
+        if not RECORD.is_file():
+            raise ValueError(f"there is no record {RECORD}")
+        known = json.loads(lzma.decompress(RECORD.read_bytes()))
+        lines = {line["job"]: line for line in known["lines"]}
+        return cls(known["sizes"], lines, tuple(known["fields"]))
+
+    def keep(self) -> Path:
+        """Write the record of what was asked for, compressed; return where."""
+        lines = [self.kept[job] for job in self.asked]
+        known = {"sizes": dict(self.sizes), "fields": self.fields, "lines": lines}
+        RECORD.parent.mkdir(exist_ok=True)
+        RECORD.write_bytes(lzma.compress(json.dumps(known).encode(), preset=9 | lzma.PRESET_EXTREME))
+        return RECORD
 
     def rule(self, name: str) -> Rule:
-        """Return an installed rule."""
-        made: Rule = build_beside(resolve(self.index, "rule", name), self.index, self.context)
+        """Return an installed rule, or `policy`."""
+        assert self.context is not None, "who only reads makes no rule"
+        if name == "policy":
+            return PlayerRule(_player(), deterministic=False)
+        made: Rule = build_beside(resolve(load_index(), "rule", name), load_index(), self.context)
         return made
 
-    def batch(self, job: str, rules: Sequence[Rule], numbers: Sequence[int], schedules: bool = False) -> dict[str, Any]:
+    def late(self, make: Make, wait: int) -> Make:
+        """Return what makes the same rule, waiting for some epochs first."""
+        return lambda: Late(self._spec, make(), wait)
+
+    def schedule(self, rows: Sequence[Sequence[int]]) -> Make:
+        """Return what makes a rule of a schedule."""
+        return lambda: Schedule(self._spec, rows)
+
+    @property
+    def _spec(self) -> ActionSpec:
+        assert self.context is not None, "who only reads acts nowhere"
+        return self.context.actions
+
+    def batch(self, job: str, numbers: Sequence[int], makes: Sequence[Make], schedules: bool = False) -> Line:
         """Return what came of a batch of episodes, which are played where they are not on record."""
         if job not in self.kept:
+            if self.context is None or self.path is None:
+                raise ValueError(f"{RECORD} has no '{job}'")
             environment, masks = self.context.parts["environment"], self.context.parts["masks"]
+            rules = [make() for make in makes]
             watching = Watching(rules, [derived_seed(job, env) for env in range(len(rules))], self.fields)
             played = play(environment, masks, watching, options={"instances": list(numbers)})
             line = {
                 "job": job,
                 "accuracy": environment.outcomes()[ACCURACY].tolist(),
                 "returns": played.returns(),
-                "kinds": [" ".join((problem(told)[0], problem(told)[2])) for told in played.tags()],
+                "kinds": ["{}-{}, {}".format(*problem(told)) for told in played.tags()],
                 "world": watching.world,
             }
             if schedules:
-                line["schedules"] = [recorded(environment.actions, played, env) for env in range(len(rules))]
+                line["schedules"] = [recorded(self._spec, played, env) for env in range(len(rules))]
             append_lines(self.path, [line], within=self.path.parent)
             self.kept[job] = line
+        self.asked.append(job)
         self.done += len(numbers)
         self.show(self.done, max(self.done, self.total))
         return self.kept[job]
 
-    def all(self, name: str, make: Callable[[], Rule], numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Return what came of one way to act on every instance."""
-        found: dict[int, dict[str, Any]] = {}
-        envs = self.plan.envs
-        for first in range(0, len(numbers), envs):
-            batch = list(numbers[first : first + envs])
-            filled = [*batch, *[batch[-1]] * (envs - len(batch))]
-            line = self.batch(f"{name} on {filled}", [make() for _ in filled], filled)
-            for env, number in enumerate(batch):
-                found[number] = {key: line[key][env] for key in ("accuracy", "kinds", "world")}
+    def all(self, name: str, episodes: Sequence[tuple[int, Make]]) -> list[Line]:
+        """Return what came of episodes: an instance and who plays it."""
+        found: list[Line] = []
+        envs = self.sizes["envs"]
+        for first in range(0, len(episodes), envs):
+            some = episodes[first : first + envs]
+            filled = [*some, *[some[-1]] * (envs - len(some))]
+            numbers = [number for number, _ in filled]
+            line = self.batch(f"{name} on {numbers}", numbers, [make for _, make in filled])
+            found += [{key: line[key][env] for key in ("accuracy", "kinds", "world")} for env in range(len(some))]
         return found
 
-    def searched(self, kind: str, seed: int, numbers: Sequence[int], episodes: int) -> list[list[int]]:
+    def searched(self, kind: str, seed: int, numbers: Sequence[int]) -> list[list[int]]:
         """Return the best schedule that a search finds on instances of a kind, by return as a policy learns."""
-        envs, spec = self.plan.envs, self.context.actions
+        envs, episodes = self.sizes["envs"], self.sizes["episodes"]
         draws = np.random.default_rng(seed)
 
-        def play_batch(batch: int, rows: Sequence[Any]) -> dict[str, Any]:
-            rules: list[Rule] = [Wandering(spec) if known is None else Schedule(spec, known) for known in rows]
+        def play_batch(batch: int, rows: Sequence[Any]) -> Line:
+            makes = [(lambda: Wandering(self._spec)) if known is None else self.schedule(known) for known in rows]
             chosen = draws.choice(numbers, envs).tolist()
             job = f"search {seed} of {episodes} for {kind}, batch {batch} on {chosen}"
-            return self.batch(job, rules, chosen, schedules=rows[0] is None)
+            return self.batch(job, chosen, makes, schedules=rows[0] is None)
 
         return [list(row) for row in Search(max(1, episodes // envs), envs).run({}, play_batch).rows]
+
+
+@cache
+def _player() -> Any:
+    return load("pretrained", device="cpu")
 
 
 def split_halves(values: Values) -> tuple[Values, Values]:
@@ -180,57 +241,49 @@ def estimate(values: Values) -> Estimate:
     return Bootstrap.draw(len(values), 1).sampled(pooled_mean, values[None]).estimate
 
 
-def measure(arena: Field, said: argparse.Namespace) -> dict[str, Any]:
+def measure(arena: Field) -> dict[str, Any]:
     """Play what is missing, and return the table as JSON-able values."""
-    spec = arena.context.actions
-    learned, scored = range(said.training), range(said.training, said.training + said.scored)
-    training = {name: arena.all(name, lambda n=name: arena.rule(n), learned) for name in RULES}  # type: ignore[misc]
+    sizes = arena.sizes
+    learned, scored = range(sizes["training"]), range(SCORED_FROM, SCORED_FROM + sizes["scored"])
+    waits, searches, envs = range(sizes["repeats"]), range(sizes["searches"]), sizes["envs"]
+    makes: dict[str, Make] = {name: lambda n=name: arena.rule(n) for name in (*RULES, "policy")}  # type: ignore[misc]
+    training = {name: arena.all(name, [(i, makes[name]) for i in learned]) for name in RULES}
+    policy = arena.all("policy", [(i, makes["policy"]) for i in scored])
     repeated = {
-        name: [
-            arena.all(f"{name}, {wait} late", lambda n=name, w=wait: Late(spec, arena.rule(n), w), scored)  # type: ignore[misc]
-            for wait in range(said.repeats)
-        ]
+        (name, wait): arena.all(f"{name}, {wait} late", [(i, arena.late(makes[name], wait)) for i in scored])
         for name in RULES
+        for wait in waits
     }
-    of_training = {number: found["kinds"] for number, found in training["static"].items()}
-    of_scored = {number: found["kinds"] for number, found in repeated["static"][0].items()}
-    achieved = {name: np.array([found[i]["accuracy"] for i in learned]) for name, found in training.items()}
+    of_training = [found["kinds"] for found in training["static"]]
+    of_scored = [found["kinds"] for found in policy]
+    achieved = {name: np.array([line["accuracy"] for line in found]) for name, found in training.items()}
     single = max(RULES, key=lambda name: achieved[name].mean())
-    world = np.array([training["static"][i]["world"] for i in learned])
+    world = np.array([line["world"] for line in training["static"]])
     selector = Selector.fit(arena.fields, world, achieved)
-    kinds = sorted(set(of_scored.values()))
-    known_kinds = len(set(kinds) & set(of_training.values()))
-    each_kind = said.episodes + said.repeats * -(-len(scored) // len(kinds) // said.envs) * said.envs
-    arena.total = arena.done + said.searches * known_kinds * each_kind
+    kinds = sorted(set(of_scored))
+    known_kinds = set(kinds) & set(of_training)
+    scoring = sum(-(-sum(k == kind for k in of_scored) * len(searches) * len(waits) // envs) for kind in known_kinds)
+    arena.total = arena.done + len(known_kinds) * len(searches) * sizes["episodes"] + scoring * envs
     rows: dict[str, dict[str, Any]] = {}
     each: dict[str, list[Values]] = {}
     for kind in kinds:
         known = [i for i in learned if of_training[i] == kind]
-        here = [i for i in scored if of_scored[i] == kind]
-        values = np.array([[[found[i]["accuracy"] for found in repeated[name]] for i in here] for name in RULES])
+        here = [at for at, k in enumerate(of_scored) if k == kind]
+        values = np.array([[[repeated[name, w][at]["accuracy"] for w in waits] for at in here] for name in RULES])
         means = {name: achieved[name][known].mean() if known else achieved[name].mean() for name in RULES}
         best = max(RULES, key=means.__getitem__)
-        taken = [RULES.index(selector.choose(repeated["static"][0][i]["world"])) for i in here]
-        schedules = [arena.searched(kind, s, known, said.episodes) for s in range(said.searches)] if known else []
-        found = [
-            [
-                arena.all(
-                    f"schedule {s} of {said.episodes} for {kind}, {wait} late",
-                    lambda r=rows_of, w=wait: Late(spec, Schedule(spec, r), w),  # type: ignore[misc]
-                    here,
-                )
-                for wait in range(said.repeats)
-            ]
-            for s, rows_of in enumerate(schedules)
-        ]
-        open_loop = np.array([[[played[i]["accuracy"] for played in own] for i in here] for own in found])
-        everyone = np.concatenate([values, open_loop]) if found else values
-        split, hindsight = split_halves(everyone)
+        taken = [RULES.index(selector.choose(policy[at]["world"])) for at in here]
+        found = [arena.schedule(arena.searched(kind, seed, known)) for seed in searches] if known else []
+        episodes = [(scored[at], arena.late(make, wait)) for make in found for at in here for wait in waits]
+        played = arena.all(f"schedules of {sizes['episodes']} for {kind}", episodes)
+        open_loop = np.array([line["accuracy"] for line in played]).reshape(len(found), len(here), len(waits))
+        split, hindsight = split_halves(np.concatenate([values, open_loop]))
         columns = {
             "static": values[RULES.index("static"), :, 0],
             "best rule": values[RULES.index(single), :, 0],
             "by kind": values[RULES.index(best), :, 0],
             "selector": values[taken, range(len(here)), 0],
+            "policy": np.array([policy[at]["accuracy"] for at in here]),
             "schedule": open_loop[:, :, 0].mean(axis=0) if found else values[RULES.index(single), :, 0],
             "per instance": split,
             "hindsight": hindsight,
@@ -246,9 +299,7 @@ def measure(arena: Field, said: argparse.Namespace) -> dict[str, Any]:
         "all": {"instances": len(scored), **_row(together)},
         "minus_best_rule": differences,
         "selector": selector.to_json(),
-        "search_episodes": said.episodes,
-        "searches": said.searches,
-        "records": str(arena.path),
+        "sizes": dict(sizes),
     }
 
 
@@ -261,55 +312,77 @@ def _row(columns: Mapping[str, Values]) -> dict[str, float]:
     return {name: float(column.mean()) for name, column in columns.items()}
 
 
-def printed(document: Mapping[str, Any]) -> None:
-    """Print the table as Markdown."""
+def by_kind(document: Mapping[str, Any]) -> str:
+    """Return accuracies by kind as a Markdown table."""
     names = list(document["minus_best_rule"])
-    print(f"| kind | instances | {' | '.join(names)} | rule of the kind | searches |")
-    print("| --- " + "| ---: " * (len(names) + 1) + "| --- | --- |")
+    table = [["kind", "instances", *names, "rule of the kind", "searches"]]
     for kind, row in (*document["kinds"].items(), ("all", document["all"])):
         spread = row.get("searches") or []
         told = f"{min(spread):.3f} to {max(spread):.3f}" if spread else "" if kind == "all" else "none, the best rule"
-        cells = [f"{row[name]:.3f}" for name in names]
-        print(f"| {kind} | {row['instances']} | {' | '.join(cells)} | {row.get('rule', '')} | {told} |")
-    print()
-    for name, found in document["minus_best_rule"].items():
-        print(f"{name} − {document['best_rule']}: {found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]")
+        rule = f"`{row['rule']}`" if "rule" in row else ""
+        table.append([kind, str(row["instances"]), *(f"{row[name]:.3f}" for name in names), rule, told])
+    return markdown(table)
+
+
+def apart(document: Mapping[str, Any]) -> str:
+    """Return the differences to the best rule as a Markdown table."""
+    found = {name: Estimate(**known) for name, known in document["minus_best_rule"].items() if name != "best rule"}
+    rows = [[name, between(known, 3, signed=True)] for name, known in found.items()]
+    return markdown([["", f"minus the best rule, `{document['best_rule']}`"], *rows])
+
+
+@cache
+def _recorded() -> dict[str, Any]:
+    return measure(Field.recorded())
+
+
+TABLES = {"kinds": lambda: by_kind(_recorded()), "differences": lambda: apart(_recorded())}
 
 
 def main() -> None:
-    """Measure, and print a table or JSON."""
+    """Measure, or read what was measured, and print tables or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "records", type=Path, nargs="?", help="folder of what is played; without it, the record is read"
+    )
     parser.add_argument("--slots", type=int, default=3, help="slots of every host")
     parser.add_argument("--training", type=int, default=64, help="instances on which everything is chosen")
-    parser.add_argument("--scored", type=int, default=64, help="instances that follow, on which it is scored")
-    parser.add_argument("--episodes", type=int, default=2560, help="episodes of a search, as a policy trains with")
-    parser.add_argument("--searches", type=int, default=3, help="searches for each kind")
+    parser.add_argument("--scored", type=int, default=64, help="instances on which it is scored")
+    parser.add_argument("--episodes", type=int, default=160, help="episodes of a search")
+    parser.add_argument("--searches", type=int, default=2, help="searches for each kind")
     parser.add_argument("--repeats", type=int, default=4, help="repeats of an instance, an even number")
     parser.add_argument("--envs", type=int, default=16, help="episodes side by side")
-    parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train")
-    parser.add_argument("--out", type=Path, default=Path("runs/headroom"), help="folder of what was played")
+    parser.add_argument("--keep", action="store_true", help="keep what the tables are made of")
     parser.add_argument("--json", action="store_true", help="print JSON")
     said = parser.parse_args()
     if said.repeats < 2 or said.repeats % 2:
         parser.error("--repeats is an even number: one half chooses, the other scores.")
+    if said.keep and said.records is None:
+        parser.error("--keep needs the folder of what was played.")
+    document = _recorded() if said.records is None else _played(parser, said)
+    print(json.dumps(document) if said.json else f"{by_kind(document)}\n\n{apart(document)}")
+
+
+def _played(parser: argparse.ArgumentParser, said: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
-    index = load_index()
-    request = PlanRequest(
-        policy="lstm-v2", slots=str(said.slots), options=tuple(said.option), envs=said.envs, seed=0, device="cpu"
-    )
-    plan = make_plan(request, index, load_recipes(RECIPES))
-    told: list[str] = []
-    with counting("episodes", told, plain=said.json) as (show, _):
-        arena = Field(plan, index, said.out, show, len(RULES) * (said.training + said.repeats * said.scored))
+    with counting("episodes", [], plain=said.json) as (show, _):
+        arena = Field.opened(said.records, {name: getattr(said, name) for name in SIZES}, show)
+        assert arena.context is not None
+        arena.total = len(RULES) * (said.training + said.repeats * said.scored) + said.scored
         try:
-            document = measure(arena, said)
+            document = measure(arena)
         except KeyboardInterrupt:
             kept = f"Stopped after {arena.done} episodes, which are kept in {arena.path}; the same command goes on.\n"
             parser.exit(130, kept)
         finally:
-            arena.close()
-    print(json.dumps(document)) if said.json else printed(document)
+            arena.context.parts["environment"].close()
+    if said.keep:
+        print(f"{arena.keep()}: kept", file=sys.stderr)
+    return document
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"headroom.py: {error}")

@@ -13,179 +13,39 @@ benchmarks/records/README.md says what WHAT may be, and what a record holds.
 from __future__ import annotations
 
 import argparse
-import json
-import lzma
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from attrs import asdict, frozen
+from record import RECORDS, ROOT, Record, keep, measured, read
 
-from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.state import Outcome
-from esper_core.registry.index import Component
-from esper_core.registry.loading import load_index
-from esper_core.runs.directory import RunDirectory
-from esper_core.system.content import differences
-from esper_core.system.json_files import read_json, read_lines
-from esper_core.system.shape import structured
-from esper_evaluation.arms import OWN, POLICY, Arm
-from esper_evaluation.comparison import Comparison, compare
+from esper_core.system.json_files import read_json
+from esper_evaluation.arms import OWN, POLICY
+from esper_evaluation.comparison import Comparison
 from esper_evaluation.figure import draw
-from esper_evaluation.looked import IQM
-from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
-from esper_evaluation.statistics import Estimate
+from esper_evaluation.statistics import Estimate, Values
 from esper_evaluation.stratified import Stratified, paired_mean
 
-ROOT = Path(__file__).parents[1]
-RECORDS = ROOT / "benchmarks" / "records"
-SUFFIX = ".json.xz"
-ACROSS = {"any-slots": "any_slots", "effects": "effects", "evidence": "evidence", "sensitivity": "sensitivity"}
-"""Tables of several records, or of training: what pages call them, and the module beside this one that makes them."""
+ACROSS = {name: name.replace("-", "_") for name in ("any-slots", "effects", "evidence", "headroom", "sensitivity")}
+"""Tables of several records, or of others than evaluations: what pages call them, and the module that makes them."""
 LARGE = 10_000_000
 """From here on a column is in units of 10⁹."""
+NAME = re.compile(r"[\w-]+")
 BLOCK = re.compile(
-    r"(?<!`)(<!-- kept (?P<name>[\w-]+) (?P<what>[^>]*?) -->)(?P<text>.*?)(?P<end><!-- end -->)", re.DOTALL
+    rf"(?<!`)(<!-- kept (?P<name>{NAME.pattern}) (?P<what>[^>]*?) -->)(?P<text>.*?)(?P<end><!-- end -->)", re.DOTALL
 )
+MARKER = re.compile(r"`[^`\n]*`|(?P<half><!--\s*(?:kept|end)\b)")
+"""Half of a quote, which is none within code."""
 
 
-@frozen
-class Record:
-    """What an evaluation measured: as `esper evaluate --json` has it, but for what follows from the rest.
-
-    Attributes:
-        about: Circumstances: components with options, sources, libraries, processor.
-        policies: Policy seed → digest of a checkpoint.
-        updates: Updates of each policy.
-        slots: What all arms played with.
-        arms: Names, rules and others, in the order of the evaluation.
-        outcomes: What was measured, the first of which decides.
-        instances: Numbers of the instances.
-        together: So many instances side by side are one, seen from as many sides.
-        values: Arm → outcome → one row per policy seed, or one, with a number for every instance.
-        tags: Word → what the environment says about every instance.
-        declared: What decides, such as `iqm`.
-        training: Rule → mean of the first outcome on training instances.
-        search: What the search for `best-fixed` cost; null without it.
-    """
-
-    about: dict[str, Any]
-    policies: dict[str, str]
-    updates: list[int]
-    slots: list[str]
-    arms: list[str]
-    outcomes: list[dict[str, Any]]
-    instances: list[int]
-    together: int
-    values: dict[str, dict[str, list[list[float]]]]
-    tags: dict[str, list[str]]
-    declared: str
-    training: dict[str, float]
-    search: dict[str, Any] | None
-
-    def compared(self, by: str | None = None) -> Comparison:
-        """Return the comparison that `esper evaluate` makes, within groups of a word of the tags too."""
-        own = {arm.name: arm for arm in OWN}
-        # All that a comparison asks of a rule is whether it is one.
-        rule = cast(Component, object())
-        outcomes = [Outcome(**outcome) for outcome in self.outcomes]
-        return compare(
-            [own.get(name, Arm(name, "", rule=rule)) for name in self.arms],
-            outcomes,
-            {arm: {name: np.array(rows) for name, rows in found.items()} for arm, found in self.values.items()},
-            self.instances,
-            [int(seed) for seed in self.policies],
-            [dict(zip(self.tags, words, strict=True)) for words in zip(*self.tags.values(), strict=True)],
-            by,
-            self.together,
-            self.declared,
-            {name: {outcomes[0].name: value} for name, value in self.training.items()},
-        )
-
-
-def is_kept(name: str) -> bool:
-    """Return whether there is a record of this name."""
-    return (RECORDS / f"{name}{SUFFIX}").is_file()
-
-
-@cache
-def read(name: str) -> Record:
-    """Return a record that is kept; raises ValueError where there is none."""
-    path = RECORDS / f"{name}{SUFFIX}"
-    if not is_kept(name):
-        raise ValueError(f"there is no record {path}")
-    return structured(Record, json.loads(lzma.decompress(path.read_bytes())))
-
-
-# Keeping ------------------------------------------------------------------------------------------------------------
-
-
-def measured(document: Mapping[str, Any]) -> Record:
-    """Return the record of an evaluation, from what `esper evaluate --json` has printed and what it has kept.
-
-    Raises:
-        ValueError: the document does not follow from the episodes.
-    """
-    folder = Path(document["records"])
-    episodes = [line.entry for line in read_lines(folder / EPISODES_FILE)]
-    # Of an arm that was played in several versions the last one counts; the comparison below is of these alone.
-    lines = {(episode["arm"], episode["seed"], episode["instance"]): episode for episode in episodes}
-    instances, arms = document["instance_numbers"], list(document["arms"])
-    names = [outcome["name"] for outcome in document["outcomes"]]
-
-    def rows(arm: str) -> list[list[dict[str, Any]]]:
-        seeds = document["policy_seeds"] if (arm, None, instances[0]) not in lines else [None]
-        return [[lines[arm, seed, instance] for instance in instances] for seed in seeds]
-
-    found = {arm: rows(arm) for arm in arms}
-    said = found[arms[0]][0]
-    learned = next((found[arm.name] for arm in OWN if arm.learned and arm.name in found), [])
-    primary, secondary = document["primary"] or {}, document["secondary"]
-    record = Record(
-        about=read_json(folder / ABOUT_FILE),
-        policies={str(row[0]["seed"]): row[0]["version"] for row in learned}
-        or {str(seed): "" for seed in document["policy_seeds"]},
-        updates=document["checkpoints"],
-        slots=document["slots"],
-        arms=arms,
-        outcomes=document["outcomes"],
-        instances=instances,
-        together=sides_of(Path(document["runs"][0])),
-        values={
-            arm: {name: [[e["outcomes"][name] for e in row] for row in own] for name in names}
-            for arm, own in found.items()
-        },
-        tags={word: [episode["tags"][word] for episode in said] for word in sorted(said[0]["tags"])},
-        declared=primary.get("by", IQM),
-        training=secondary["training"],
-        search=document["search"],
-    )
-    by = next((word for word, own in record.tags.items() if set(own) == set(document["groups"])), None)
-    again = json.loads(json.dumps(record.compared(by).to_json()))
-    if changes := list(differences(again, {name: document[name] for name in again})):
-        raise ValueError(f"the document does not follow from {folder / EPISODES_FILE}: {'; '.join(changes)}")
-    return record
-
-
-def sides_of(run: Path) -> int:
-    """Return from how many sides each instance of a run is played."""
-    return max(1, len(describe_plan(RunDirectory.open(run).plan, load_index()).sides))
-
-
-def keep(record: Record, name: str) -> Path:
-    """Write a record, compressed; return where."""
-    path = RECORDS / f"{name}{SUFFIX}"
-    path.write_bytes(lzma.compress(json.dumps(asdict(record)).encode(), preset=9 | lzma.PRESET_EXTREME))
-    return path
-
-
-# Saying -------------------------------------------------------------------------------------------------------------
+# What a record says -------------------------------------------------------------------------------------------------
 
 
 def said(name: str, what: str) -> str:
@@ -198,45 +58,128 @@ def said(name: str, what: str) -> str:
         tables = import_module(ACROSS[name]).TABLES
         if what not in tables:
             raise ValueError(f"there is no table '{what}' of {name}; there are {', '.join(tables)}")
-        return f"\n\n{tables[what]()}\n\n"
+        return _apart_from_text(tables[what]())
     kind, *words = what.split()
-    record, comparison = read(name), _compared(name, None)
-    if kind == "arms":
-        chosen = words[0].split(",") if words else list(comparison.arms)
-        columns = {
-            outcome.name: {arm: comparison.arms[arm][outcome.name] for arm in chosen} for outcome in comparison.outcomes
-        }
-        return _table(columns, chosen, comparison)
-    if kind == "by":
-        first, groups = comparison.outcomes[0].name, _compared(name, words[0]).groups
-        chosen = words[1].split(",") if len(words) > 1 else list(comparison.arms)
-        return _table(
-            {
-                f"`{word}` ({group.instances})": {arm: group.arms[arm][first] for arm in chosen}
-                for word, group in groups.items()
-            },
-            chosen,
-            comparison,
-        )
-    if kind == "against":
-        found = {arm: _apart(name, arm).estimate for arm in comparison.arms if arm != POLICY}
-        cells = [[f"`{POLICY}` − `{arm}`", between(found[arm], 3, signed=True)] for arm in found]
-        return f"\n\n{markdown([['difference', 'mean, 95 % interval'], *cells])}\n\n"
-    if kind == "kinds" and words:
-        return _by_kind({arm: _apart(name, arm) for arm in words[0].split(",")})
-    if kind == "difference" and words:
-        return between(_apart(name, *words).estimate, 3, signed=True)
-    contrasts = {"primary": comparison.primary, "iqm": comparison.iqm, "mean": comparison.mean}
-    if (contrast := contrasts.get(kind)) is not None:
+    if kind in read(name).arms:
+        kind, words = "outcome", [kind, *words]
+    say = WHATS.get(kind)
+    if say is None:
+        raise ValueError(f"the record {name} says nothing of '{what}'")
+    try:
+        inspect.signature(say).bind(name, *words)
+    except TypeError:
+        raise ValueError(f"'{what}' has too few words or too many; benchmarks/records/README.md says which") from None
+    return say(name, *words)
+
+
+def _arms(name: str, some: str | None = None) -> str:
+    comparison = _compared(name, None)
+    chosen = list(comparison.arms) if some is None else _named(name, some)
+    columns = {
+        outcome.name: {arm: comparison.arms[arm][outcome.name] for arm in chosen} for outcome in comparison.outcomes
+    }
+    return _table(columns, chosen, comparison)
+
+
+def _by(name: str, word: str, some: str | None = None) -> str:
+    if word not in read(name).tags:
+        raise ValueError(f"the record {name} has no tag '{word}'; there are {', '.join(read(name).tags)}")
+    comparison = _compared(name, word)
+    chosen, first = list(comparison.arms) if some is None else _named(name, some), _first(name)
+    columns = {
+        f"`{text}` ({group.instances})": {arm: group.arms[arm][first] for arm in chosen}
+        for text, group in comparison.groups.items()
+    }
+    return _table(columns, chosen, comparison)
+
+
+def _against(name: str) -> str:
+    others = [arm for arm in _compared(name, None).arms if arm != POLICY]
+    cells = [[f"`{POLICY}` − `{arm}`", _difference(name, POLICY, arm)] for arm in others]
+    return _apart_from_text(markdown([["difference", "mean, 95 % interval"], *cells]))
+
+
+def _kinds(name: str, some: str) -> str:
+    found = {arm: _apart(name, POLICY, arm) for arm in _named(name, some)}
+    rows = [["kind", "instances", *(f"− `{arm}`" for arm in found)]]
+    kinds = next(iter(found.values())).kinds
+    for kind in sorted(kinds):
+        own = [apart.kinds[kind][1] for apart in found.values()]
+        shown = [between(d, 3, signed=True) if isinstance(d, Estimate) else _minus(f"{d:+.3f}") for d in own]
+        rows.append([kind, str(kinds[kind][0]), *shown])
+    total = [between(apart.estimate, 3, signed=True) for apart in found.values()]
+    rows.append(["all", str(sum(count for count, _ in kinds.values())), *total])
+    return _apart_from_text(markdown(rows))
+
+
+def _averages(name: str, outcome: str, some: str) -> str:
+    arms, kinds = _named(name, some), np.array(_kinds_of(read(name)))
+    values = {arm: _values(name, arm, outcome).mean(axis=0) for arm in arms}
+    places = 0 if max(map(np.max, values.values())) >= 1000 else 3
+    rows = [["kind", "instances", *(f"`{arm}`" for arm in arms)]]
+    for kind in (*sorted(set(kinds)), "all"):
+        here = kinds == kind if kind != "all" else np.full(len(kinds), True)
+        rows.append([kind, str(here.sum()), *(f"{values[arm][here].mean():,.{places}f}" for arm in arms)])
+    return _apart_from_text(markdown(rows))
+
+
+def _average(name: str, arm: str, outcome: str) -> str:
+    mean = _values(name, *_named(name, arm), outcome).mean()
+    return f"{mean / 1e9:,.1f} · 10⁹" if mean >= LARGE else f"{mean:,.{0 if mean >= 1000 else 3}f}"
+
+
+def _training(name: str) -> str:
+    means = read(name).training
+    if not means:
+        raise ValueError(f"of the record {name} no rule has played training instances")
+    rows = [[f"`{rule}`", f"{means[rule]:.4f}"] for rule in sorted(means, key=lambda rule: -means[rule])]
+    return _apart_from_text(markdown([["rule", f"{_first(name).replace('_', ' ')}, training instances"], *rows]))
+
+
+def _difference(name: str, one: str, other: str, where: str | None = None) -> str:
+    return between(_apart(name, one, other, where).estimate, 3, signed=True)
+
+
+def _contrast(which: str) -> Callable[[str], str]:
+    def say(name: str) -> str:
+        contrast = getattr(_compared(name, None), which)
+        if contrast is None:
+            raise ValueError(f"the record {name} has nothing to compare as '{which}'")
         return between(contrast.delta, 3, signed=True)
-    if kind == "gap" and comparison.oracle_gap is not None:
-        return between(comparison.oracle_gap, 3, signed=True)
-    counts = {"instances": len(record.instances), "seeds": len(record.policies)}
-    if kind in counts:
-        return f"{counts[kind]:,}"
-    if kind in comparison.arms and words and words[0] in comparison.arms[kind]:
-        return between(comparison.arms[kind][words[0]], _decimals([comparison.arms[kind][words[0]]]))
-    raise ValueError(f"the record {name} says nothing of '{what}'")
+
+    return say
+
+
+def _gap(name: str) -> str:
+    gap = _compared(name, None).oracle_gap
+    if gap is None:
+        raise ValueError(f"the record {name} has too few rules for a gap")
+    return between(gap, 3, signed=True)
+
+
+def _outcome(name: str, arm: str, outcome: str) -> str:
+    _values(name, arm, outcome)
+    found = _compared(name, None).arms[arm][outcome]
+    return between(found, _decimals([found]))
+
+
+WHATS: Mapping[str, Callable[..., str]] = {
+    "arms": _arms,
+    "by": _by,
+    "against": _against,
+    "kinds": _kinds,
+    "averages": _averages,
+    "average": _average,
+    "training": _training,
+    "difference": _difference,
+    "primary": _contrast("primary"),
+    "iqm": _contrast("iqm"),
+    "mean": _contrast("mean"),
+    "gap": _gap,
+    "outcome": _outcome,
+    "instances": lambda name: f"{len(read(name).instances):,}",
+    "seeds": lambda name: str(len(read(name).policies)),
+}
 
 
 @cache
@@ -245,36 +188,54 @@ def _compared(name: str, by: str | None) -> Comparison:
 
 
 @cache
-def _apart(name: str, arm: str, where: str | None = None) -> Stratified:
-    """Return the mean difference of the policy to an arm, as `paired-mean` takes it.
+def _apart(name: str, one: str, other: str, where: str | None = None) -> Stratified:
+    """Return the mean difference of two arms, as `paired-mean` takes it.
 
     `where` is a word of the tags and what it is to be, such as `host=narrow,pointwise`; all instances count without it.
     """
-    record, first = read(name), read(name).outcomes[0]["name"]
-    if arm not in record.values:
-        raise ValueError(f"the record {name} has no arm '{arm}'; there are {', '.join(record.values)}")
+    record, first = read(name), _first(name)
+    _named(name, f"{one},{other}")
     chosen = list(range(len(record.instances)))
     if where is not None:
         word, _, texts = where.partition("=")
         if lost := set(texts.split(",")) - set(record.tags.get(word, ())):
             raise ValueError(f"the record {name} has no {word} that is {', '.join(sorted(lost))}")
         chosen = [i for i in chosen if record.tags[word][i] in texts.split(",")]
-    policy, other = (np.array(record.values[own][first])[:, chosen] for own in (POLICY, arm))
-    # As the comparison names kinds.
-    kinds = [", ".join(record.tags[word][i] for word in sorted(record.tags)) for i in chosen]
-    return paired_mean(policy - other, kinds, record.together)
+    apart = _values(name, one, first)[:, chosen] - _values(name, other, first)[:, chosen]
+    return paired_mean(apart, [_kinds_of(record)[i] for i in chosen], record.together)
 
 
-def _by_kind(found: Mapping[str, Stratified]) -> str:
-    """Return a table of the policy's differences to arms: kinds in alphabetical order, and all together."""
-    rows = [["kind", "instances", *(f"− `{arm}`" for arm in found)]]
-    kinds = next(iter(found.values())).kinds
-    for kind in sorted(kinds):
-        own = [apart.kinds[kind][1] for apart in found.values()]
-        shown = [between(d, 3, signed=True) if isinstance(d, Estimate) else f"{d:+.3f}".replace("-", "−") for d in own]
-        rows.append([kind, str(kinds[kind][0]), *shown])
-    total = [between(apart.estimate, 3, signed=True) for apart in found.values()]
-    return f"\n\n{markdown([*rows, ['all', str(sum(count for count, _ in kinds.values())), *total]])}\n\n"
+def _kinds_of(record: Record) -> list[str]:
+    """Return the kind of every instance, as the comparison names it."""
+    words = [record.tags[word] for word in sorted(record.tags)]
+    return [", ".join(said) for said in zip(*words, strict=True)]
+
+
+def _values(name: str, arm: str, outcome: str) -> Values:
+    """Return an outcome of an arm, `[S, I]`."""
+    found = read(name).values[arm]
+    if outcome not in found:
+        raise ValueError(f"the record {name} has no outcome '{outcome}'; there are {', '.join(found)}")
+    return np.array(found[outcome])
+
+
+def _named(name: str, some: str) -> list[str]:
+    """Return the arms that are named, all of which the record has."""
+    arms, known = some.split(","), read(name).arms
+    if lost := [arm for arm in arms if arm not in known]:
+        raise ValueError(f"the record {name} has no arm '{lost[0]}'; there are {', '.join(known)}")
+    return arms
+
+
+def _first(name: str) -> str:
+    return str(read(name).outcomes[0]["name"])
+
+
+# As text ------------------------------------------------------------------------------------------------------------
+
+
+def _apart_from_text(table: str) -> str:
+    return f"\n\n{table}\n\n"
 
 
 def _table(columns: Mapping[str, Mapping[str, Estimate]], arms: Sequence[str], comparison: Comparison) -> str:
@@ -288,7 +249,7 @@ def _table(columns: Mapping[str, Mapping[str, Estimate]], arms: Sequence[str], c
         places = _decimals(estimates)
         header.append(name)
         cells.append([between(estimate, places) for estimate in estimates])
-    return f"\n\n{markdown([header, *zip(*cells, strict=True)])}\n\n"
+    return _apart_from_text(markdown([header, *zip(*cells, strict=True)]))
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -304,7 +265,11 @@ def _decimals(estimates: Iterable[Estimate]) -> int:
 def between(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
     """Return a number with its interval."""
     value = f"{estimate.value:{'+' if signed else ''},.{decimals}f}"
-    return f"{value} [{estimate.low:,.{decimals}f}, {estimate.high:,.{decimals}f}]".replace("-", "\N{MINUS SIGN}")
+    return _minus(f"{value} [{estimate.low:,.{decimals}f}, {estimate.high:,.{decimals}f}]")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 # Pages --------------------------------------------------------------------------------------------------------------
@@ -326,8 +291,21 @@ def pages() -> list[Path]:
 
 def blocks(page: Path) -> Iterator[Block]:
     """Yield what a page quotes."""
-    for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    check_markers(text, page.relative_to(ROOT))
+    for found in BLOCK.finditer(text):
         yield Block(page, found["name"], found["what"], found["text"])
+
+
+def check_markers(text: str, page: Path) -> None:
+    """Raise ValueError where a marker begins or ends no block: it would be no quote, or take in what follows."""
+    quoted = {at for found in BLOCK.finditer(text) for at in (found.start(), found.start("end"))}
+    for marker in MARKER.finditer(text):
+        if marker["half"] and marker.start() not in quoted:
+            line = text.count("\n", 0, marker.start()) + 1
+            raise ValueError(
+                f"{page}, line {line}: '{text[marker.start() :].splitlines()[0]:.60}' is not half of a quote"
+            )
 
 
 def rewritten(text: str, say: Callable[[str, str], str] = said) -> str:
@@ -345,32 +323,46 @@ def main() -> None:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put into the pages what the records say")
-    parser.add_argument("--keep", nargs=2, metavar=("DOCUMENT", "NAME"), help="keep an evaluation under a name")
-    parser.add_argument("--figure", nargs=2, metavar=("NAME", "PNG"), help="draw the comparison of a record")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--write", action="store_true", help="put into the pages what the records say")
+    either.add_argument("--keep", nargs=2, metavar=("DOCUMENT", "NAME"), help="keep an evaluation under a name")
+    either.add_argument("--figure", nargs=2, metavar=("NAME", "PNG"), help="draw the comparison of a record")
     chosen = parser.parse_args()
     if chosen.figure:
         name, path = chosen.figure
+        if Path(path).suffix != ".png":
+            parser.error(f"{path} is not a .png")
         draw(_compared(name, None), [arm.name for arm in OWN if arm.learned], Path(path))
-        return
-    if chosen.keep:
-        path = keep(measured(read_json(Path(chosen.keep[0]))), chosen.keep[1])
+    elif chosen.keep:
+        document, name = chosen.keep
+        if not NAME.fullmatch(name) or name in ACROSS:
+            parser.error(f"no page could quote a record '{name}': words and dashes, and not {', '.join(ACROSS)}")
+        path = keep(measured(read_json(Path(document))), name)
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
-        return
-    wrong = 0
+    else:
+        _compare(chosen.write)
+
+
+def _compare(write: bool) -> None:
+    """Say of every quote whether it is as recorded; write the pages, or end in an error where one is not."""
+    wrong, changed = 0, {}
     for page in pages():
+        shown = page.relative_to(ROOT)
         for block in blocks(page):
-            expected = said(block.name, block.what)
+            try:
+                expected = said(block.name, block.what)
+            except ValueError as error:
+                raise ValueError(f"{shown}, 'kept {block.name} {block.what}': {error}") from error
             agrees = block.text == expected
             wrong += not agrees
-            print(
-                f"{page.relative_to(ROOT)}: {block.name} {block.what}: {'as recorded' if agrees else expected.strip()}"
-            )
+            print(f"{shown}: {block.name} {block.what}: {'as recorded' if agrees else expected.strip()}")
         text = page.read_text(encoding="utf-8")
-        if chosen.write and rewritten(text) != text:
-            page.write_text(rewritten(text), encoding="utf-8")
-    if wrong and not chosen.write:
+        if rewritten(text) != text:
+            changed[page] = rewritten(text)
+    if wrong and not write:
         sys.exit(f"{wrong} numbers are not those of the records; --write puts them right.")
+    for page, text in changed.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

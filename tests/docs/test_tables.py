@@ -32,7 +32,8 @@ def _load() -> Any:
 
 
 tables = _load()
-KEPT = sorted(path.name.removesuffix(tables.SUFFIX) for path in tables.RECORDS.glob(f"*{tables.SUFFIX}"))
+kept = importlib.import_module("record")
+KEPT = sorted(path.name.removesuffix(kept.SUFFIX) for path in kept.RECORDS.glob(f"*{kept.SUFFIX}"))
 BLOCKS = [block for page in tables.pages() for block in tables.blocks(page)]
 
 
@@ -44,7 +45,7 @@ def test_pages_say_what_records_say(block: Any) -> None:
 def test_every_record_is_quoted_and_all_are_small() -> None:
     across = importlib.import_module("any_slots").names()
     assert {block.name for block in BLOCKS} - tables.ACROSS.keys() == set(KEPT) - across
-    assert sum(path.stat().st_size for path in tables.RECORDS.rglob("*.xz")) < MOST
+    assert sum(path.stat().st_size for path in kept.RECORDS.rglob("*.xz")) < MOST
 
 
 def test_what_is_kept_of_training_is_what_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_half_an_experiment_is_not_kept(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_another_number_is_put_right() -> None:
-    page = (tables.RECORDS / "README.md").read_text()
+    page = (kept.RECORDS / "README.md").read_text()
     assert tables.rewritten(page) == page
     assert tables.rewritten(page.replace("-->8<!--", "-->9<!--")) == page
 
@@ -106,8 +107,13 @@ def test_another_number_is_put_right() -> None:
     ("what", "words"),
     [
         ("polcy won", "the record short says nothing of 'polcy won'"),
-        ("difference statc", "has no arm 'statc'; there are "),
-        ("difference static host=huge", "has no host that is huge"),
+        ("difference policy statc", "has no arm 'statc'; there are "),
+        ("difference policy static host=huge", "has no host that is huge"),
+        ("difference policy static host=huge task=x", "has too few words or too many"),
+        ("arms policy,nope", "has no arm 'nope'"),
+        ("by nope", "has no tag 'nope'; there are host"),
+        ("policy won", "has no outcome 'won'; there are test_accuracy"),
+        ("training", "no rule has played training instances"),
     ],
 )
 def test_what_a_record_does_not_say(what: str, words: str) -> None:
@@ -115,16 +121,39 @@ def test_what_a_record_does_not_say(what: str, words: str) -> None:
         tables.said("short", what)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("<!-- end -->", ""), ("<!-- kept short instances -->", ""), ("<!-- kept short seeds", "<!--  kept short seeds")],
+)
+def test_half_a_quote_is_an_error_and_takes_in_nothing(before: str, after: str) -> None:
+    page = "Of <!-- kept short instances -->8<!-- end --> and `<!-- kept` <!-- kept short seeds -->2<!-- end -->.\n"
+    tables.check_markers(page, Path("page.md"))
+    with pytest.raises(ValueError, match=r"page.md, line 1: '<!--.*is not half of a quote"):
+        tables.check_markers(page.replace(before, after, 1), Path("page.md"))
+
+
+def test_averages_are_means_over_instances_and_seeds() -> None:
+    found = kept.read("short")
+    mean = np.array(found.values["policy"]["added_parameters"]).mean()
+    assert tables.said("short", "average policy added_parameters") == f"{mean:,.3f}"
+    assert (
+        tables.said("short", "averages added_parameters policy,static")
+        .rstrip()
+        .splitlines()[-1]
+        .startswith("| all | 8 | ")
+    )
+
+
 def test_differences_within_kinds_make_up_those_of_all() -> None:
     """A mean over instances, over those where a tag is one of some, and the same kind by kind."""
     name = "trained-3-at-3"
-    record = tables.read(name)
+    record = kept.read(name)
     first = record.outcomes[0]["name"]
     apart = (np.array(record.values["policy"][first]) - np.array(record.values["static"][first])).mean(axis=0)
     weak = [number for number, host in enumerate(record.tags["host"]) if not host.startswith("capable")]
     hosts = ",".join({record.tags["host"][number] for number in weak})
     assert 0 < len(weak) < len(apart)
-    assert tables.said(name, f"difference static host={hosts}").startswith(f"{said_of(apart[weak].mean())} [")
+    assert tables.said(name, f"difference policy static host={hosts}").startswith(f"{said_of(apart[weak].mean())} [")
     assert f"`static` | {said_of(apart.mean())} [" in tables.said(name, "against")
     _, *kinds, total = [line.split(" | ") for line in tables.said(name, "kinds static").splitlines() if "| " in line]
     assert sum(int(count) for _, count, _ in kinds[1:]) == int(total[1]) == len(apart)
@@ -138,7 +167,7 @@ def said_of(number: float) -> str:
 @pytest.fixture
 def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `esper evaluate --json` said where the short record comes from, with its episodes as a run keeps them."""
-    record = tables.read("short")
+    record = kept.read("short")
     outcomes = [outcome["name"] for outcome in record.outcomes]
     seeds = {
         arm: [int(s) for s in record.policies] if len(rows[outcomes[0]]) > 1 else [None]
@@ -159,7 +188,7 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     ]
     (tmp_path / "episodes.jsonl").write_bytes(b"".join(map(json_bytes, lines)))
     (tmp_path / "about.json").write_bytes(json_bytes(record.about))
-    monkeypatch.setattr(tables, "sides_of", lambda run: record.together)
+    monkeypatch.setattr(kept, "sides_of", lambda run: record.together)
     return {
         **json.loads(json.dumps(record.compared().to_json())),
         "records": str(tmp_path),
@@ -173,22 +202,24 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
 def test_what_is_kept_is_what_was_played(
     evaluated: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, short = tables.measured(evaluated), tables.read("short")
+    record, short = kept.measured(evaluated), kept.read("short")
     (tmp_path / "records").mkdir()
-    monkeypatch.setattr(tables, "RECORDS", tmp_path / "records")
-    tables.keep(record, "again")
-    assert tables.read("again") == record == short
+    monkeypatch.setattr(kept, "RECORDS", tmp_path / "records")
+    kept.keep(record, "again")
+    assert kept.read("again") == record == short
 
 
 def test_what_does_not_follow_from_episodes_is_not_kept(evaluated: dict[str, Any]) -> None:
     evaluated["primary"]["delta"] += 0.001
     with pytest.raises(ValueError, match=r"does not follow from .*episodes.jsonl: delta was"):
-        tables.measured(evaluated)
+        kept.measured(evaluated)
+    with pytest.raises(ValueError, match="not what `esper evaluate --json` prints"):
+        kept.measured({"delta": 0.001})
 
 
 def test_tables_of_several_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """A difference is that of the paired means; a policy without a lead has no share of one to give."""
-    any_slots, short = importlib.import_module("any_slots"), tables.read("short")
+    any_slots, short = importlib.import_module("any_slots"), kept.read("short")
     monkeypatch.setattr(any_slots, "read", lambda name: short)
     found = any_slots.difference(("trained-3", "policy"), ("trained-3", "static"), 3)
     first = short.outcomes[0]["name"]
