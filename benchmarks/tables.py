@@ -33,7 +33,9 @@ from esper_evaluation.figure import draw
 from esper_evaluation.statistics import Estimate, Values
 from esper_evaluation.stratified import Stratified, paired_mean
 
-ACROSS = {name: name.replace("-", "_") for name in ("any-slots", "effects", "evidence", "headroom", "sensitivity")}
+ACROSS = {
+    name: name.replace("-", "_") for name in ("any-slots", "effects", "evidence", "headroom", "sensitivity", "timing")
+}
 """Tables of several records, or of others than evaluations: what pages call them, and the module that makes them."""
 LARGE = 10_000_000
 """From here on a column is in units of 10⁹."""

@@ -1,13 +1,15 @@
 """Is it worth something to grow over time? Rules, schedules and final topologies where the task changes.
 
-    python benchmarks/timing.py                                     # the task drift
-    python benchmarks/timing.py --policy budget                     # the family mixed, where FLOPs have a price
+    python benchmarks/timing.py drift            # a task that changes: the tables of the record that is kept
+    python benchmarks/timing.py budget           # the family mixed, where FLOPs have a price
+    python benchmarks/timing.py drift --play     # plays it all; with --keep, the record
 
 Arms: the installed rules; the schedules `heavy@E` and `light@E`, which start `all-on-heavy` or `all-on` at an epoch E;
 `after-fall`, which starts `all-on-heavy` once accuracy has fallen by 5 points in an epoch; and `replay of` each, what
 it made permanent, there from the first epoch on. Every number is given without and with the price of FLOPs
 (`environment.reward_flops` of benchmarks/timing.toml): rules do not look at it, so both are of the same episodes. The
-best arm of a kind is chosen on training instances; what is printed is of held-out ones.
+best arm of a kind is chosen on training instances; what is printed is of held-out ones, with an interval where there
+are ten at least. `looked-at.jsonl` says nothing of them: no policy plays here.
 """
 
 from __future__ import annotations
@@ -16,14 +18,17 @@ import argparse
 import json
 import lzma
 import re
+import sys
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from record import RECORDS, SUFFIX
+from tables import between, markdown
 from torch import Tensor
 
 from esper_core.composition.build import build_beside, build_environment
@@ -43,6 +48,18 @@ RULES = ("static", "periodic", "plateau", "all-on", "all-on-heavy")
 LATE = (10, 20, 30)
 LABELS = {"light": "conv_light", "heavy": "conv_heavy"}
 FALL = 0.05
+POLICIES = ("drift", "budget")
+TITLES = {"accuracy": "test accuracy", "net": "less the price of FLOPs"}
+FEW = 10
+"""Fewer instances allow no interval, as docs/evaluation.md says."""
+
+
+class Measured(NamedTuple):
+    """Tasks of the held-out instances; each arm's test and net accuracy `[2, I]`, on training and on held-out ones."""
+
+    tasks: list[str]
+    training: dict[str, NDArray[Any]]
+    held: dict[str, NDArray[Any]]
 
 
 class From(AllOn):
@@ -116,62 +133,111 @@ def kind_of(task: str) -> str:
     return task.split("@")[0].removeprefix("drift-") if task.startswith("drift-") else re.sub(r"(-\d+).*", r"\1", task)
 
 
-def report(tasks: list[str], training: dict[str, NDArray[Any]], held: dict[str, NDArray[Any]]) -> None:
-    """Print tables of arms, and of what timing is worth, with 95 % intervals over instances."""
-    kinds = [kind_of(task) for task in tasks]
+def tables(measured: Measured) -> dict[str, str]:
+    """Return tables of arms, and of what timing is worth, with 95 % intervals over instances where there are enough."""
+    kinds = [kind_of(task) for task in measured.tasks]
     columns = {kind: [i for i, other in enumerate(kinds) if other == kind] for kind in sorted(set(kinds))}
     columns["all"] = list(range(len(kinds)))
-    heads = " | ".join(f"{kind} ({len(at)})" for kind, at in columns.items())
+    heads = [f"{kind} ({len(at)})" for kind, at in columns.items()]
+    training, held = measured.training, measured.held
     schedules = [arm for arm in held if "@" in arm]
     topologies = ["static", *(arm for arm in held if arm.startswith("replay"))]
     grown = [arm for arm in held if f"replay of {arm}" in held]
-    for row, title in enumerate(("test accuracy", "less the price of FLOPs")):
-        print(f"\n| {title} | {heads} |\n| --- |{' ---: |' * len(columns)}")
-        for arm, values in held.items():
-            print(f"| `{arm}` | " + " | ".join(f"{values[row, at].mean():.3f}" for at in columns.values()) + " |")
+    found = {}
+    for row, (name, title) in enumerate(TITLES.items()):
+        means = [
+            [f"`{arm}`", *(f"{values[row, at].mean():.3f}" for at in columns.values())] for arm, values in held.items()
+        ]
+        found[name] = markdown([[title, *heads], *means])
 
-        def best(names: list[str], row: int = row) -> str:
-            return max(names, key=lambda name: float(training[name][row].mean()))
-
-        fixed, schedule = best(topologies), best(schedules)
+        chosen = {arm: float(values[row].mean()) for arm, values in training.items()}
+        fixed, schedule, rule = (max(arms, key=chosen.__getitem__) for arms in (topologies, schedules, grown))
         pairs = [(arm, f"replay of {arm}") for arm in grown]
-        pairs += [(best(grown), fixed), (schedule, fixed), ("after-fall", fixed), ("after-fall", schedule)]
-        print(f"\n| {title} | {heads} |\n| --- |{' --- |' * len(columns)}")
+        pairs += [(rule, fixed), (schedule, fixed), ("after-fall", fixed), ("after-fall", schedule)]
+        rows = [[title, *heads]]
         for arm, other in dict.fromkeys(pairs):
-            said = []
-            for at in columns.values():
-                difference = (held[arm] - held[other])[row, at][None]
-                found = Bootstrap.draw(len(at), 1).sampled(pooled_mean, difference).estimate
-                said.append(f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
-            print(f"| `{arm}` − `{other}` | " + " | ".join(said) + " |")
+            apart = held[arm][row] - held[other][row]
+            rows.append([f"`{arm}` − `{other}`", *(difference(apart[at]) for at in columns.values())])
+        found[f"{name} differences"] = markdown(rows)
+    return found
+
+
+def difference(apart: NDArray[Any]) -> str:
+    """Return a mean of differences `[I]`, with its interval unless there are too few."""
+    known = Bootstrap.draw(len(apart), 1).sampled(pooled_mean, apart[None]).estimate
+    shown = between(known, 3, signed=True)
+    return shown if len(apart) >= FEW else shown.split(" [")[0]
+
+
+def read(policy: str) -> Measured:
+    """Return what is kept; raises ValueError where there is nothing."""
+    path = record_of(policy)
+    if not path.is_file():
+        raise ValueError(f"there is no record {path}")
+    kept = json.loads(lzma.decompress(path.read_bytes()))
+    parts = ({arm: np.array(v) for arm, v in kept[name].items()} for name in ("training", "held"))
+    return Measured(kept["tasks"], *parts)
+
+
+def keep(policy: str, measured: Measured) -> Path:
+    """Write every number of it, compressed; return where."""
+    parts = {"training": measured.training, "held": measured.held}
+    numbers = {name: {arm: v.round(6).tolist() for arm, v in part.items()} for name, part in parts.items()}
+    path = record_of(policy)
+    path.write_bytes(lzma.compress(json.dumps({"tasks": measured.tasks, **numbers}).encode()))
+    return path
+
+
+def record_of(policy: str) -> Path:
+    """Return where it is kept what was measured with a recipe."""
+    return RECORDS / "worlds" / f"timing-{policy}{SUFFIX}"
+
+
+@cache
+def _kept(policy: str) -> dict[str, str]:
+    return tables(read(policy))
+
+
+TABLES = {
+    f"{policy} {name}{more}": partial(lambda policy, name: _kept(policy)[name], policy, f"{name}{more}")
+    for policy in POLICIES
+    for name in TITLES
+    for more in ("", " differences")
+}
 
 
 def main() -> None:
     """Measure, or read what was measured, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--policy", default="drift", choices=("drift", "budget"), help="Recipe of timing.toml.")
+    parser.add_argument("policy", choices=POLICIES, help="Recipe of timing.toml.")
+    parser.add_argument("--play", action="store_true", help="Measure, instead of reading what is kept.")
     parser.add_argument("--training", type=int, default=32, help="Instances to choose on, from 0 on; 16 at a time.")
     parser.add_argument("--instances", type=int, default=48, help="Held-out instances; 16 at a time.")
     parser.add_argument("--fresh", type=int, default=HELD_OUT + 50_000, help="The first of them.")
-    parser.add_argument("--out", type=Path, help="Write every number to this file, JSON in xz.")
-    parser.add_argument("--read", type=Path, help="Measure nothing; print what --out has written.")
+    parser.add_argument("--keep", action="store_true", help="Keep every number of what was measured.")
     parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
     chosen = parser.parse_args()
+    if chosen.training % SIDE_BY_SIDE or chosen.instances % SIDE_BY_SIDE or min(chosen.training, chosen.instances) < 1:
+        parser.error(f"{SIDE_BY_SIDE} instances are played at a time: --training and --instances are multiples of it.")
+    if chosen.keep and not chosen.play:
+        parser.error("--keep keeps what was measured: with --play.")
     torch.set_num_threads(1)
-    if chosen.read:
-        kept = json.loads(lzma.decompress(chosen.read.read_bytes()))
-        parts = {name: {arm: np.array(v) for arm, v in kept[name].items()} for name in ("training", "held")}
-        report(kept["tasks"], **parts)
-        return
+    measured = read(chosen.policy) if not chosen.play else play_all(chosen)
+    if chosen.keep:
+        print(f"{keep(chosen.policy, measured)}: kept\n")
+    print("\n\n".join(tables(measured).values()))
+
+
+def play_all(chosen: argparse.Namespace) -> Measured:
+    """Measure on training instances, and on held-out ones."""
     options = tuple(chosen.option)
     _, training = measure(chosen.policy, list(range(chosen.training)), options)
     tasks, held = measure(chosen.policy, [chosen.fresh + i for i in range(chosen.instances)], options)
-    if chosen.out:
-        measured = {"training": training, "held": held}
-        numbers = {name: {arm: v.round(6).tolist() for arm, v in part.items()} for name, part in measured.items()}
-        chosen.out.write_bytes(lzma.compress(json.dumps({"tasks": tasks, **numbers}).encode()))
-    report(tasks, training, held)
+    return Measured(tasks, training, held)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"timing.py: {error}")
