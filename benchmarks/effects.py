@@ -1,13 +1,15 @@
 """What each means against variance, and each good beginning, is worth alone: the options of docs/training.md.
 
     python benchmarks/effects.py [--figure effects.png]    # the table of the record that is kept
-    python benchmarks/effects.py RUNS                      # trains what is missing in the folder RUNS
+    python benchmarks/effects.py RUNS                      # trains and plays what is missing in the folder RUNS
     python benchmarks/effects.py RUNS --read               # what is there; with --keep, the record
 
-Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with one option changed, for 20,480 steps, and three
-seeds. Capable hosts have 16 channels, so that an episode costs a third. A seed draws the same instances with and
-without the option, unless the option changes which are drawn. So effects are differences seed by seed, with Student's
-95 % interval, of the second halves of the runs. The teacher's rules are those that this command prints:
+Each run is `esper train` of `lstm-v1` as in benchmarks/mixed.toml with what is named changed, for 20,480 steps, and
+three seeds. Capable hosts have 16 channels, so that an episode costs a third. Return and explained variance are of the
+second halves of the runs, their effects differences seed by seed with Student's 95 % interval. A seed draws the same
+instances with and without most options; where it draws others, an effect could not be told from theirs. Test accuracy
+is that of the trained policies on 32 held-out instances, the same for all, its effect the mean of paired differences as
+in `esper evaluate --primary paired-mean`. The teacher's rules are those that this command prints:
 
     fields="axes host_parameters train_samples"
     python benchmarks/best_rules.py --policy lstm-v1 --instances 192 -o host.capable_width=16 --fields $fields
@@ -17,13 +19,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from curves import mean, part, png
 from experiment import MIXED, Experiment, Run, over_seeds
-from tables import between, markdown
+from record import Record, is_kept, keep, measured, read
+from tables import between, kinds_of, markdown, minus
 
+from esper_core.system.json_files import read_json
 from esper_evaluation.statistics import Estimate
+from esper_evaluation.stratified import paired_mean
 
 SEEDS = (0, 1, 2)
 PLAN = (
@@ -69,6 +78,10 @@ RULES = (
 """What the teacher does in each kind of world."""
 BESIDE = {"leave-one-out": WIDE}
 """What a setting is compared with, where that is not the recipe."""
+OTHER_WORLDS = ("1024-instances", "instance-weights")
+"""Settings that draw other instances in training."""
+HELD_OUT = ("--arms", "policy", "--fresh", "60000", "--instances", "32", "--again", "--json")
+ACCURACY = "test accuracy"
 METRICS = {"return": "return", "explained variance": "explained_variance"}
 EXPERIMENT = Experiment("effects", ("environment_steps", *METRICS.values()))
 
@@ -91,9 +104,60 @@ def effect(of: Experiment, setting: str, metric: str) -> Estimate | None:
     return over_seeds([own[seed] - other[seed] for seed in own if seed in other])
 
 
+def held_out(of: Experiment, setting: str) -> Record | None:
+    """Return what the policies of a setting have done on held-out instances; None where they have not played."""
+    if of.folder is None:
+        return read(name_of(setting)) if is_kept(name_of(setting)) else None
+    path = of.folder / f"{setting}.json"
+    return measured(read_json(path)) if path.is_file() else None
+
+
+def name_of(setting: str) -> str:
+    """Return what the record of a setting's evaluation is called."""
+    return f"effects-{setting}"
+
+
+def names() -> set[str]:
+    """Return the names of the records of evaluations that are kept."""
+    return set(filter(is_kept, map(name_of, SETTINGS)))
+
+
+def accuracies(found: Record) -> np.ndarray:
+    """Return test accuracies of the policies `[S, I]`."""
+    return np.array(found.values["policy"][found.outcomes[0]["name"]])
+
+
+def effect_held_out(of: Experiment, setting: str) -> Estimate | None:
+    """Return how much more accurate the policies of a setting are than what they are compared with."""
+    own, other = (held_out(of, name) for name in (setting, BESIDE.get(setting, ALONE)))
+    if own is None or other is None:
+        return None
+    if own.instances != other.instances or own.policies.keys() != other.policies.keys():
+        raise ValueError(f"{setting} has played other instances than {BESIDE.get(setting, ALONE)}, or with other seeds")
+    return paired_mean(accuracies(own) - accuracies(other), kinds_of(own)).estimate
+
+
+def play(of: Experiment, settings: Iterable[str]) -> None:
+    """Let policies play held-out instances, where all seeds are trained and they have not."""
+    assert of.folder is not None, "a record is only read"
+    for setting in settings:
+        found = [of.opened(run(setting, seed)) for seed in SEEDS]
+        path = of.folder / f"{setting}.json"
+        if path.exists() or None in found:
+            continue
+        print(f"{setting}, held out", file=sys.stderr, flush=True)
+        esper = str(Path(sys.executable).with_name("esper"))
+        ended = subprocess.run(
+            [esper, "evaluate", *(str(run.path) for run in found if run), *HELD_OUT], stdout=subprocess.PIPE
+        )
+        if ended.returncode:
+            sys.exit(ended.returncode)
+        path.write_bytes(ended.stdout)
+
+
 def table(of: Experiment = EXPERIMENT) -> str:
-    """Second halves of the runs: means over seeds, and the mean difference, with 95 % intervals."""
-    rows = [["", "seeds", *(f"{said}{more}" for said in METRICS for more in ("", ", effect"))]]
+    """Means over seeds, and the mean difference, with 95 % intervals."""
+    rows = [["", "seeds", *(f"{said}{more}" for said in (*METRICS, ACCURACY) for more in ("", ", effect"))]]
     for setting in SETTINGS:
         if not (count := len(values(of, setting, "return"))):
             continue
@@ -101,7 +165,13 @@ def table(of: Experiment = EXPERIMENT) -> str:
         for metric in METRICS.values():
             known = over_seeds([*values(of, setting, metric).values()])
             apart = None if setting == ALONE else effect(of, setting, metric)
-            rows[-1] += [f"{known.value:.3f}" if known else "", between(apart, 3, signed=True) if apart else ""]
+            rows[-1] += [minus(f"{known.value:.3f}") if known else "", between(apart, 3, signed=True) if apart else ""]
+            if setting in OTHER_WORLDS:
+                rows[-1][-1] = "other worlds"
+        played = held_out(of, setting)
+        apart = None if setting == ALONE else effect_held_out(of, setting)
+        rows[-1] += [f"{accuracies(played).mean():.3f}" if played else ""]
+        rows[-1] += [between(apart, 3, signed=True) if apart else ""]
     return markdown(rows)
 
 
@@ -109,20 +179,26 @@ TABLES = {"effects": table}
 
 
 def draw(of: Experiment, path: Path) -> None:
-    """Draw the effects on return as a forest plot."""
+    """Draw the effects on return and on test accuracy as forest plots."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    found = [(name, known) for name in SETTINGS if name != ALONE and (known := effect(of, name, "return"))]
-    figure, axes = pyplot.subplots(figsize=(7, 0.5 * len(found) + 1), layout="constrained")
-    for row, (_, known) in enumerate(reversed(found)):
-        axes.plot([known.low, known.high], [row, row], color="#4c6ef5")
-        axes.plot(known.value, row, "o", color="#4c6ef5")
-    axes.axvline(0, color="#868e96", linewidth=1)
-    axes.set_yticks(range(len(found)), [name for name, _ in reversed(found)])
-    axes.set_xlabel("return in the second half, minus that of the recipe")
+    names = [name for name in reversed(SETTINGS) if name != ALONE]
+    figure, both = pyplot.subplots(1, 2, figsize=(9, 0.4 * len(names) + 1), sharey=True, layout="constrained")
+    for axes, title in zip(both, ("return in training", f"{ACCURACY}, held out"), strict=True):
+        for row, name in enumerate(names):
+            training = axes is both[0]
+            if training and name in OTHER_WORLDS:
+                continue
+            known = effect(of, name, "return") if training else effect_held_out(of, name)
+            if known is not None:
+                axes.plot([known.low, known.high], [row, row], color="#4c6ef5")
+                axes.plot(known.value, row, "o", color="#4c6ef5")
+        axes.axvline(0, color="#868e96", linewidth=1)
+        axes.set_yticks(range(len(names)), [f"{name} − {BESIDE.get(name, ALONE)}" for name in names])
+        axes.set_xlabel(f"difference in {title}")
     figure.savefig(path, dpi=150)
 
 
@@ -134,12 +210,22 @@ def main() -> None:
     of, said = EXPERIMENT.chosen(parser)
     runs = [run(setting, seed) for seed in SEEDS for setting in SETTINGS if setting in said.only]
     of.prepare(said, runs)
+    if of.folder is not None and not said.read:
+        play(of, said.only)
     print(table(of))
     if said.keep:
+        kept = {setting: held_out(of, setting) for setting in SETTINGS}
+        if lost := [setting for setting, found in kept.items() if found is None]:
+            sys.exit(f"{', '.join(lost)} has not played, so nothing is kept; without --read it does.")
         print(f"{of.keep(runs)}: kept")
+        for setting, found in kept.items():
+            print(f"{keep(found, name_of(setting))}: kept")
     if said.figure:
         draw(of, said.figure)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"effects.py: {error}")

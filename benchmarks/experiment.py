@@ -75,7 +75,7 @@ class Experiment:
         if self.folder is None:
             known = _read(self.name).get(run.label, {"metrics": {}})["metrics"]
             return [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
-        found = self._opened(run)
+        found = self.opened(run)
         return [] if found is None else list(found.metrics())
 
     def train(self, wanted: Iterable[Run]) -> None:
@@ -122,7 +122,7 @@ class Experiment:
         """Write the record of runs, compressed: their commands and what is read; return where."""
         record = {}
         for run in runs:
-            found, lines = self._opened(run), self.lines(run)
+            found, lines = self.opened(run), self.lines(run)
             if found is None or len(lines) < found.plan.updates:
                 sys.exit(f"{run.label} is not finished, so nothing is kept; without --read it goes on.")
             self._check_command(run)
@@ -153,7 +153,7 @@ class Experiment:
         assert self.folder is not None, "a record is only read"
         return self.folder / run.label
 
-    def _opened(self, run: Run) -> RunDirectory | None:
+    def opened(self, run: Run) -> RunDirectory | None:
         """Return the last run in a folder, None where there is none."""
         paths = sorted(self._folder(run).glob("*/"))
         try:

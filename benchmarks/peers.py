@@ -315,11 +315,18 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the results that are there; a line that was cut off in writing is not."""
+    """Return the results that are there; a line that was cut off in writing is not. Another file ends the program."""
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    needed = {"task", "seed", "quick", "options", "trainer", "steps", "seconds"}
+    try:
+        rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        if all(needed <= row.keys() for row in rows):
+            return rows
+    except (ValueError, AttributeError):
+        pass
+    sys.exit(f"peers.py: {path} is no file of results; it is left as it is.")
 
 
 def table(results: list[dict[str, Any]]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from typing import Any
 from attrs import evolve
 
 from esper_core.composition.plan import Plan
+from esper_core.contracts.errors import EsperError
 from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
 from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, list_runs
 from esper_core.runs.header import CHECKPOINTS, STATE_FILE, Header, content_digest
@@ -157,4 +158,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EsperError as error:
+        sys.exit(f"pretrain.py: {error}")

@@ -107,7 +107,7 @@ def _kinds(name: str, some: str) -> str:
     kinds = next(iter(found.values())).kinds
     for kind in sorted(kinds):
         own = [apart.kinds[kind][1] for apart in found.values()]
-        shown = [between(d, 3, signed=True) if isinstance(d, Estimate) else _minus(f"{d:+.3f}") for d in own]
+        shown = [between(d, 3, signed=True) if isinstance(d, Estimate) else minus(f"{d:+.3f}") for d in own]
         rows.append([kind, str(kinds[kind][0]), *shown])
     total = [between(apart.estimate, 3, signed=True) for apart in found.values()]
     rows.append(["all", str(sum(count for count, _ in kinds.values())), *total])
@@ -115,7 +115,7 @@ def _kinds(name: str, some: str) -> str:
 
 
 def _averages(name: str, outcome: str, some: str) -> str:
-    arms, kinds = _named(name, some), np.array(_kinds_of(read(name)))
+    arms, kinds = _named(name, some), np.array(kinds_of(read(name)))
     values = {arm: _values(name, arm, outcome).mean(axis=0) for arm in arms}
     places = 0 if max(map(np.max, values.values())) >= 1000 else 3
     rows = [["kind", "instances", *(f"`{arm}`" for arm in arms)]]
@@ -204,10 +204,10 @@ def _apart(name: str, one: str, other: str, where: str | None = None) -> Stratif
             raise ValueError(f"the record {name} has no {word} that is {', '.join(sorted(lost))}")
         chosen = [i for i in chosen if record.tags[word][i] in texts.split(",")]
     apart = _values(name, one, first)[:, chosen] - _values(name, other, first)[:, chosen]
-    return paired_mean(apart, [_kinds_of(record)[i] for i in chosen], record.together)
+    return paired_mean(apart, [kinds_of(record)[i] for i in chosen], record.together)
 
 
-def _kinds_of(record: Record) -> list[str]:
+def kinds_of(record: Record) -> list[str]:
     """Return the kind of every instance, as the comparison names it."""
     words = [record.tags[word] for word in sorted(record.tags)]
     return [", ".join(said) for said in zip(*words, strict=True)]
@@ -267,10 +267,11 @@ def _decimals(estimates: Iterable[Estimate]) -> int:
 def between(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
     """Return a number with its interval."""
     value = f"{estimate.value:{'+' if signed else ''},.{decimals}f}"
-    return _minus(f"{value} [{estimate.low:,.{decimals}f}, {estimate.high:,.{decimals}f}]")
+    return minus(f"{value} [{estimate.low:,.{decimals}f}, {estimate.high:,.{decimals}f}]")
 
 
-def _minus(text: str) -> str:
+def minus(text: str) -> str:
+    """Return a number with the sign that is one."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 
