@@ -5,7 +5,7 @@
 RUN is the first run of a policy that was evaluated, OTHER that of a policy that will be, and the options are those of
 its `esper evaluate`, which then plays what its policies play. What rules, `best-fixed` and `selector` do depends on
 environment, slots, code and machine, not on who else plays: these are compared, and some episodes are played again in
-a copy of OTHER and must be the same to the last digit. Otherwise nothing is taken.
+a copy of OTHER and must be the same to the last digit. Otherwise nothing is taken, unless --tolerate allows for it.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="the first run of another policy")
     parser.add_argument("--fresh", type=int, default=0, metavar="FROM", help="the first instance that was played")
     parser.add_argument("-o", dest="options", action="append", default=[], metavar="KIND.KEY=VALUE")
+    parser.add_argument("--tolerate", type=int, default=0, metavar="N", help="so many of those may be others (0)")
     parser.add_argument("--check", type=int, default=16, metavar="N", help="instances that rules play again (16)")
     said = parser.parse_args()
     index, recipes = load_installed()
@@ -93,8 +94,11 @@ def main() -> None:
     here = circumstances(plan, index, resolve_device(plan.device), environment)
     environment.close()
     records = known(said.run, here)
-    if others := [*differing(records, said.other, said)]:
-        sys.exit(f"same_rules.py: nothing is taken; these are others: {', '.join(others)}")
+    others = [*differing(records, said.other, said)]
+    if others:
+        print(f"not the same: {', '.join(others)}", file=sys.stderr)
+    if len(others) > said.tolerate:
+        sys.exit("same_rules.py: nothing is taken")
     own = Records.open(said.other, here)
     episodes = {key: line for key, line in of_rules(records).items() if key not in own.lines}
     if episodes:

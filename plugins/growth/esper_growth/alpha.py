@@ -13,7 +13,10 @@ def curve(kind: Tensor, t: Tensor, steepness: Tensor) -> Tensor:
 
     Linear: t. Cosine: ½(1 − cos πt). Sigmoid: (σ(k(t−½)) − σ(−k/2)) / (σ(k/2) − σ(−k/2)) with steepness k.
     """
-    low, high = torch.sigmoid(-steepness / 2), torch.sigmoid(steepness / 2)
-    sigmoid = (torch.sigmoid(steepness * (t - 0.5)) - low) / (high - low)
-    cosine = 0.5 * (1 - torch.cos(torch.pi * t))
-    return torch.where(kind == Curve.LINEAR, t, torch.where(kind == Curve.COSINE, cosine, sigmoid))
+    # PyTorch may round an element that fills no vector differently. In float64, and rounded once more, it is the same
+    # wherever in a tensor it lies, so no host depends on how many are beside it.
+    wide, k = t.double(), steepness.double()
+    low, high = torch.sigmoid(-k / 2), torch.sigmoid(k / 2)
+    sigmoid = (torch.sigmoid(k * (wide - 0.5)) - low) / (high - low)
+    cosine = 0.5 * (1 - torch.cos(torch.pi * wide))
+    return torch.where(kind == Curve.LINEAR, wide, torch.where(kind == Curve.COSINE, cosine, sigmoid)).to(t.dtype)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core import SlotConfig
-from esper_growth.actions import ALPHA_SPEEDS, ALPHA_TARGETS, TEMPOS, Algorithm, Curve, Op, action_spec
+from esper_growth.actions import ALPHA_CURVES, ALPHA_SPEEDS, ALPHA_TARGETS, TEMPOS, Algorithm, Curve, Op, action_spec
 from esper_growth.alpha import curve
 from esper_growth.lifecycle import SlotTable, legal_slots
 from esper_growth.stages import HAS_MODULE, TRANSITIONS, AlphaMode, Stage
@@ -184,6 +184,23 @@ def test_without_auto_advance_a_gate_that_has_not_passed_refuses():
 
 def share(kind: Curve, t: float, steepness: float = 12.0) -> float:
     return float(curve(torch.tensor(kind), *torch.tensor([t, steepness], dtype=torch.float64)))
+
+
+RAMPS = {ticks for _, ticks in (*TEMPOS, *ALPHA_SPEEDS)}
+
+
+def test_a_ramp_does_not_depend_on_what_is_beside_it():
+    """Every share of every ramp, in every place of a tensor: PyTorch may round what fills no vector differently."""
+    shares = sorted({ticks / total for total in RAMPS - {0} for ticks in range(total + 1)})
+    for kind in Curve:
+        for steepness in sorted({12.0, *(shape[2] for shape in ALPHA_CURVES)}):
+            alone = torch.cat([ramp(kind, t, steepness, 1) for t in shares])
+            beside = torch.stack([ramp(kind, t, steepness, 67) for t in shares])
+            assert torch.equal(beside, alone[:, None].expand(-1, 67)), (kind, steepness)
+
+
+def ramp(kind, t, steepness, times):
+    return curve(torch.full((times,), kind), torch.full((times,), t), torch.full((times,), steepness))
 
 
 def test_curves_are_their_formulas():
