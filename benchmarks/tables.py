@@ -191,19 +191,24 @@ def _compared(name: str, by: str | None) -> Comparison:
 
 @cache
 def _apart(name: str, one: str, other: str, where: str | None = None) -> Stratified:
-    """Return the mean difference of two arms, as `paired-mean` takes it.
+    """Return the mean difference of two arms, as `paired-mean` takes it; `NAME:ARM` is an arm of another record.
 
     `where` is a word of the tags and what it is to be, such as `host=narrow,pointwise`; all instances count without it.
     """
     record, first = read(name), _first(name)
-    _named(name, f"{one},{other}")
+    arms = [(found or name, arm) for found, _, arm in (text.rpartition(":") for text in (one, other))]
+    for found, arm in arms:
+        _named(found, arm)
+        if (read(found).instances, read(found).tags) != (record.instances, record.tags):
+            raise ValueError(f"the records {name} and {found} are of other instances")
     chosen = list(range(len(record.instances)))
     if where is not None:
         word, _, texts = where.partition("=")
         if lost := set(texts.split(",")) - set(record.tags.get(word, ())):
             raise ValueError(f"the record {name} has no {word} that is {', '.join(sorted(lost))}")
         chosen = [i for i in chosen if record.tags[word][i] in texts.split(",")]
-    apart = _values(name, one, first)[:, chosen] - _values(name, other, first)[:, chosen]
+    values = [_values(found, arm, first)[:, chosen] for found, arm in arms]
+    apart = values[0] - values[1]
     return paired_mean(apart, [kinds_of(record)[i] for i in chosen], record.together)
 
 

@@ -110,6 +110,7 @@ def test_another_number_is_put_right() -> None:
         ("difference policy statc", "has no arm 'statc'; there are "),
         ("difference policy static host=huge", "has no host that is huge"),
         ("difference policy static host=huge task=x", "has too few words or too many"),
+        ("difference policy lstm-v1-at-5:policy", "the records short and lstm-v1-at-5 are of other instances"),
         ("arms policy,nope", "has no arm 'nope'"),
         ("by nope", "has no tag 'nope'; there are host"),
         ("policy won", "has no outcome 'won'; there are test_accuracy"),
@@ -155,6 +156,11 @@ def test_differences_within_kinds_make_up_those_of_all() -> None:
     assert 0 < len(weak) < len(apart)
     assert tables.said(name, f"difference policy static host={hosts}").startswith(f"{said_of(apart[weak].mean())} [")
     assert f"`static` | {said_of(apart.mean())} [" in tables.said(name, "against")
+    taught = (
+        np.array(kept.read("taught-at-3").values["policy"][first]).mean()
+        - np.array(record.values["policy"][first]).mean()
+    )
+    assert tables.said(name, "difference taught-at-3:policy policy").startswith(f"{said_of(taught)} [")
     _, *kinds, total = [line.split(" | ") for line in tables.said(name, "kinds static").splitlines() if "| " in line]
     assert sum(int(count) for _, count, _ in kinds[1:]) == int(total[1]) == len(apart)
     assert total[2].startswith(f"{said_of(apart.mean())} [")
