@@ -15,8 +15,10 @@ samples and a host. Test accuracy, as the mean over instances:
   counts with the best rule.
 - `per instance`: the best of all rules and schedules on each instance, chosen on one half of its repeats and scored
   on the other, both ways round; `hindsight` is chosen and scored on the same ones, so what it is above that is luck.
-  A rule that is deterministic has no luck within an instance, which fixes weights, data and order. So repeat r lets
-  everybody wait for r epochs first: nearly the same, with luck of its own.
+
+Nothing else is left to chance within an instance, which fixes weights, data and order. So its repeats train hosts with
+step sizes that differ by two hundredths: nearly the same, with luck of their own. Whatever is scored is scored on the
+same repeats.
 
 Differences are to the best rule, with 95 % bootstrap intervals over instances. What was stopped goes on with the same
 command.
@@ -35,7 +37,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 from gap import problem
 from record import RECORDS, SUFFIX
 from tables import between, markdown
@@ -43,13 +45,16 @@ from tables import between, markdown
 from esper_core.api.player import load
 from esper_core.cli.counting import counting
 from esper_core.composition.build import build_beside, build_environment
-from esper_core.composition.plan import PlanRequest, describe_plan, make_plan
+from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.composition.recipes import load_recipes
-from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import BuildContext, Rule
-from esper_core.policy.legality import neutral
 from esper_core.registry.loading import load_index
+from esper_core.registry.offers import offers
 from esper_core.registry.resolve import resolve
+from esper_core.runs.checkpoint import choose_checkpoint
+from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import read_header
 from esper_core.system.content import digest
 from esper_core.system.json_files import append_lines, read_lines
 from esper_evaluation.circumstances import circumstances
@@ -63,32 +68,23 @@ from esper_testing.player import PlayerRule, derived_seed, play
 RULES = ("static", "random", "periodic", "plateau", "all-on", "all-on-heavy")
 RECIPES, RECIPE = Path(__file__).with_name("mixed.toml"), "taught-slots"
 SCORED_FROM = 1024
+APART = 0.02
+"""By how much the step sizes of repeats differ."""
 ACCURACY = "test_accuracy"
 RECORD = RECORDS / "worlds" / f"headroom{SUFFIX}"
 SIZES = ("slots", "training", "scored", "episodes", "searches", "repeats", "envs")
 
 
-class Late:
-    """A rule that waits for some epochs, and then does what another does."""
-
-    def __init__(self, spec: ActionSpec, rule: Rule, wait: int) -> None:
-        self._spec, self._rule, self._wait = spec, rule, wait
-
-    def reset(self, num_envs: int) -> None:
-        """Begin an episode."""
-        self._step = 0
-        self._rule.reset(num_envs)
-
-    def __call__(self, state: Any, masks: Any, generator: torch.Generator) -> Any:
-        """Return the actions of this step."""
-        self._step += 1
-        if self._step <= self._wait:
-            return neutral(self._spec, 1, next(iter(state.values())).device)
-        return self._rule(state, masks, generator)
-
-
 Make = Callable[[], Rule]
 Line = dict[str, Any]
+
+
+@frozen
+class Who:
+    """Who plays: what tells them apart, and what makes a rule of them."""
+
+    name: str
+    make: Make
 
 
 @define
@@ -97,10 +93,11 @@ class Field:
 
     Attributes:
         sizes: How much is played, by the names of the options.
+        policy: Digest of the policy's checkpoint.
         kept: What was played, by job.
         fields: What the environment says of the world.
         path: File of the lines; without it nothing is played.
-        context: What a rule is made with; None where nothing is played.
+        plan: What is played; None where nothing is.
         show: Called with how many episodes are done, and of how many.
         total: Episodes that there are, as far as that is known.
         done: Those that are played or on record.
@@ -108,26 +105,34 @@ class Field:
     """
 
     sizes: Mapping[str, int]
+    policy: str
     kept: dict[str, Line]
     fields: tuple[str, ...]
     path: Path | None = None
-    context: BuildContext | None = None
+    plan: Plan | None = None
     show: Callable[..., None] = lambda *_: None
     total: int = 0
     done: int = 0
     asked: list[str] = field(factory=list)
+    _contexts: dict[float, BuildContext] = field(factory=dict, repr=False)
 
     @classmethod
-    def opened(cls, folder: Path, sizes: Mapping[str, int], show: Callable[..., None]) -> Field:
+    def opened(cls, folder: Path, sizes: Mapping[str, int], options: Sequence[str], show: Callable[..., None]) -> Field:
         """Return one that plays what is missing in a folder; close it after use."""
         index = load_index()
-        request = PlanRequest(policy=RECIPE, slots=str(sizes["slots"]), envs=sizes["envs"], seed=0, device="cpu")
+        request = PlanRequest(
+            policy=RECIPE, slots=str(sizes["slots"]), envs=sizes["envs"], options=options, seed=0, device="cpu"
+        )
         plan = make_plan(request, index, load_recipes(RECIPES))
-        context = build_environment(plan, index)
-        path = folder / f"{digest(circumstances(plan, index, 'cpu', context.parts['environment']))}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {line.entry["job"]: line.entry for line in read_lines(path)}
-        return cls(sizes, kept, describe_plan(plan, index).world, path, context, show)
+        header = read_header(choose_checkpoint(_pretrained(), "last"))
+        arena = cls(
+            sizes, str(header.content["digest"])[:16], {}, describe_plan(plan, index).world, plan=plan, show=show
+        )
+        here = circumstances(plan, index, "cpu", arena.context(1.0).parts["environment"])
+        folder.mkdir(parents=True, exist_ok=True)
+        arena.path = folder / f"{digest(here)}.jsonl"
+        arena.kept = {line.entry["job"]: line.entry for line in read_lines(arena.path)}
+        return arena
 
     @classmethod
     def recorded(cls) -> Field:
@@ -136,46 +141,62 @@ class Field:
             raise ValueError(f"there is no record {RECORD}")
         known = json.loads(lzma.decompress(RECORD.read_bytes()))
         lines = {line["job"]: line for line in known["lines"]}
-        return cls(known["sizes"], lines, tuple(known["fields"]))
+        return cls(known["sizes"], known["policy"], lines, tuple(known["fields"]))
 
     def keep(self) -> Path:
         """Write the record of what was asked for, compressed; return where."""
         lines = [self.kept[job] for job in self.asked]
-        known = {"sizes": dict(self.sizes), "fields": self.fields, "lines": lines}
+        known = {"sizes": dict(self.sizes), "policy": self.policy, "fields": self.fields, "lines": lines}
         RECORD.parent.mkdir(exist_ok=True)
         RECORD.write_bytes(lzma.compress(json.dumps(known).encode(), preset=9 | lzma.PRESET_EXTREME))
         return RECORD
 
-    def rule(self, name: str) -> Rule:
-        """Return an installed rule, or `policy`."""
-        assert self.context is not None, "who only reads makes no rule"
-        if name == "policy":
-            return PlayerRule(_player(), deterministic=False)
-        made: Rule = build_beside(resolve(load_index(), "rule", name), load_index(), self.context)
-        return made
+    def close(self) -> None:
+        """End the environments' processes."""
+        for context in self._contexts.values():
+            context.parts["environment"].close()
 
-    def late(self, make: Make, wait: int) -> Make:
-        """Return what makes the same rule, waiting for some epochs first."""
-        return lambda: Late(self._spec, make(), wait)
+    def context(self, factor: float) -> BuildContext:
+        """Return what is played in where hosts are trained with so many times their step size."""
+        assert self.plan is not None, "who only reads plays nowhere"
+        if factor not in self._contexts:
+            own = self.plan.component("environment")
+            changed = evolve(own, config={**own.config, "host_lr": own.config["host_lr"] * factor})
+            components = tuple(changed if part is own else part for part in self.plan.components)
+            self._contexts[factor] = build_environment(evolve(self.plan, components=components), load_index())
+        return self._contexts[factor]
 
-    def schedule(self, rows: Sequence[Sequence[int]]) -> Make:
-        """Return what makes a rule of a schedule."""
-        return lambda: Schedule(self._spec, rows)
+    def rule(self, name: str) -> Who:
+        """Return an installed rule."""
+        index = load_index()
+        return Who(name, lambda: build_beside(resolve(index, "rule", name), index, self.context(1.0)))
 
-    @property
-    def _spec(self) -> ActionSpec:
-        assert self.context is not None, "who only reads acts nowhere"
-        return self.context.actions
+    def learned(self) -> Who:
+        """Return the policy."""
+        return Who(f"policy {self.policy}", lambda: PlayerRule(_player(), deterministic=False))
 
-    def batch(self, job: str, numbers: Sequence[int], makes: Sequence[Make], schedules: bool = False) -> Line:
+    def schedule(self, rows: Sequence[Sequence[int]]) -> Who:
+        """Return who acts by a schedule."""
+        return Who(f"schedule {digest(rows)}", lambda: Schedule(self.context(1.0).actions, rows))
+
+    def wandering(self) -> Who:
+        """Return who draws a schedule."""
+        return Who("wandering", lambda: Wandering(self.context(1.0).actions))
+
+    def batch(
+        self, name: str, episodes: Sequence[tuple[int, Who]], factor: float = 1.0, schedules: bool = False
+    ) -> Line:
         """Return what came of a batch of episodes, which are played where they are not on record."""
+        numbers, whos = [number for number, _ in episodes], [who.name for _, who in episodes]
+        job = f"{name} by {digest(whos)} on {numbers}, step size × {factor}"
         if job not in self.kept:
-            if self.context is None or self.path is None:
+            if self.path is None:
                 raise ValueError(f"{RECORD} has no '{job}'")
-            environment, masks = self.context.parts["environment"], self.context.parts["masks"]
-            rules = [make() for make in makes]
+            context = self.context(factor)
+            rules = [who.make() for _, who in episodes]
             watching = Watching(rules, [derived_seed(job, env) for env in range(len(rules))], self.fields)
-            played = play(environment, masks, watching, options={"instances": list(numbers)})
+            environment, masks = context.parts["environment"], context.parts["masks"]
+            played = play(environment, masks, watching, options={"instances": numbers})
             line = {
                 "job": job,
                 "accuracy": environment.outcomes()[ACCURACY].tolist(),
@@ -184,7 +205,7 @@ class Field:
                 "world": watching.world,
             }
             if schedules:
-                line["schedules"] = [recorded(self._spec, played, env) for env in range(len(rules))]
+                line["schedules"] = [recorded(context.actions, played, env) for env in range(len(rules))]
             append_lines(self.path, [line], within=self.path.parent)
             self.kept[job] = line
         self.asked.append(job)
@@ -192,17 +213,21 @@ class Field:
         self.show(self.done, max(self.done, self.total))
         return self.kept[job]
 
-    def all(self, name: str, episodes: Sequence[tuple[int, Make]]) -> list[Line]:
+    def all(self, name: str, episodes: Sequence[tuple[int, Who]], factor: float = 1.0) -> list[Line]:
         """Return what came of episodes: an instance and who plays it."""
         found: list[Line] = []
         envs = self.sizes["envs"]
         for first in range(0, len(episodes), envs):
             some = episodes[first : first + envs]
-            filled = [*some, *[some[-1]] * (envs - len(some))]
-            numbers = [number for number, _ in filled]
-            line = self.batch(f"{name} on {numbers}", numbers, [make for _, make in filled])
+            line = self.batch(name, [*some, *[some[-1]] * (envs - len(some))], factor)
             found += [{key: line[key][env] for key in ("accuracy", "kinds", "world")} for env in range(len(some))]
         return found
+
+    def repeated(self, name: str, episodes: Sequence[tuple[int, Who]]) -> Values:
+        """Return accuracies of episodes in every repeat, `[episodes, R]`."""
+        repeats = self.sizes["repeats"]
+        factors = [1 + APART * (repeat - (repeats - 1) / 2) for repeat in range(repeats)]
+        return np.array([[line["accuracy"] for line in self.all(name, episodes, factor)] for factor in factors]).T
 
     def searched(self, kind: str, seed: int, numbers: Sequence[int]) -> list[list[int]]:
         """Return the best schedule that a search finds on instances of a kind, by return as a policy learns."""
@@ -210,17 +235,21 @@ class Field:
         draws = np.random.default_rng(seed)
 
         def play_batch(batch: int, rows: Sequence[Any]) -> Line:
-            makes = [(lambda: Wandering(self._spec)) if known is None else self.schedule(known) for known in rows]
+            whos = [self.wandering() if known is None else self.schedule(known) for known in rows]
             chosen = draws.choice(numbers, envs).tolist()
-            job = f"search {seed} of {episodes} for {kind}, batch {batch} on {chosen}"
-            return self.batch(job, chosen, makes, schedules=rows[0] is None)
+            name = f"search {seed} for {kind}, batch {batch}"
+            return self.batch(name, [*zip(chosen, whos, strict=True)], schedules=rows[0] is None)
 
         return [list(row) for row in Search(max(1, episodes // envs), envs).run({}, play_batch).rows]
 
 
+def _pretrained() -> RunDirectory:
+    return RunDirectory.open(offers()["pretrained"].path)
+
+
 @cache
 def _player() -> Any:
-    return load("pretrained", device="cpu")
+    return load(_pretrained(), device="cpu")
 
 
 def split_halves(values: Values) -> tuple[Values, Values]:
@@ -245,52 +274,47 @@ def measure(arena: Field) -> dict[str, Any]:
     """Play what is missing, and return the table as JSON-able values."""
     sizes = arena.sizes
     learned, scored = range(sizes["training"]), range(SCORED_FROM, SCORED_FROM + sizes["scored"])
-    waits, searches, envs = range(sizes["repeats"]), range(sizes["searches"]), sizes["envs"]
-    makes: dict[str, Make] = {name: lambda n=name: arena.rule(n) for name in (*RULES, "policy")}  # type: ignore[misc]
-    training = {name: arena.all(name, [(i, makes[name]) for i in learned]) for name in RULES}
-    policy = arena.all("policy", [(i, makes["policy"]) for i in scored])
-    repeated = {
-        (name, wait): arena.all(f"{name}, {wait} late", [(i, arena.late(makes[name], wait)) for i in scored])
-        for name in RULES
-        for wait in waits
-    }
-    of_training = [found["kinds"] for found in training["static"]]
-    of_scored = [found["kinds"] for found in policy]
+    searches, repeats = range(sizes["searches"]), sizes["repeats"]
+    whos = {name: arena.rule(name) for name in RULES}
+    training = {name: arena.all("training", [(i, who) for i in learned]) for name, who in whos.items()}
     achieved = {name: np.array([line["accuracy"] for line in found]) for name, found in training.items()}
     single = max(RULES, key=lambda name: achieved[name].mean())
     world = np.array([line["world"] for line in training["static"]])
     selector = Selector.fit(arena.fields, world, achieved)
+    worlds = arena.all("worlds", [(i, whos["static"]) for i in scored])
+    rules = np.array([arena.repeated("scored", [(i, who) for i in scored]) for who in whos.values()])
+    policy = arena.repeated("scored", [(i, arena.learned()) for i in scored])
+    of_training, of_scored = ([line["kinds"] for line in found] for found in (training["static"], worlds))
     kinds = sorted(set(of_scored))
     known_kinds = set(kinds) & set(of_training)
-    scoring = sum(-(-sum(k == kind for k in of_scored) * len(searches) * len(waits) // envs) for kind in known_kinds)
-    arena.total = arena.done + len(known_kinds) * len(searches) * sizes["episodes"] + scoring * envs
+    sides = [-(-of_scored.count(kind) * len(searches) // sizes["envs"]) * sizes["envs"] for kind in known_kinds]
+    arena.total = arena.done + len(known_kinds) * len(searches) * sizes["episodes"] + sum(sides) * repeats
     rows: dict[str, dict[str, Any]] = {}
     each: dict[str, list[Values]] = {}
     for kind in kinds:
         known = [i for i in learned if of_training[i] == kind]
-        here = [at for at, k in enumerate(of_scored) if k == kind]
-        values = np.array([[[repeated[name, w][at]["accuracy"] for w in waits] for at in here] for name in RULES])
+        here = [at for at, other in enumerate(of_scored) if other == kind]
+        values = rules[:, here]
         means = {name: achieved[name][known].mean() if known else achieved[name].mean() for name in RULES}
         best = max(RULES, key=means.__getitem__)
-        taken = [RULES.index(selector.choose(policy[at]["world"])) for at in here]
+        taken = [RULES.index(selector.choose(worlds[at]["world"])) for at in here]
         found = [arena.schedule(arena.searched(kind, seed, known)) for seed in searches] if known else []
-        episodes = [(scored[at], arena.late(make, wait)) for make in found for at in here for wait in waits]
-        played = arena.all(f"schedules of {sizes['episodes']} for {kind}", episodes)
-        open_loop = np.array([line["accuracy"] for line in played]).reshape(len(found), len(here), len(waits))
+        played = [(scored[at], who) for who in found for at in here]
+        open_loop = arena.repeated("scored", played).reshape(len(found), len(here), repeats)
         split, hindsight = split_halves(np.concatenate([values, open_loop]))
         columns = {
-            "static": values[RULES.index("static"), :, 0],
-            "best rule": values[RULES.index(single), :, 0],
-            "by kind": values[RULES.index(best), :, 0],
-            "selector": values[taken, range(len(here)), 0],
-            "policy": np.array([policy[at]["accuracy"] for at in here]),
-            "schedule": open_loop[:, :, 0].mean(axis=0) if found else values[RULES.index(single), :, 0],
+            "static": values[RULES.index("static")].mean(axis=-1),
+            "best rule": values[RULES.index(single)].mean(axis=-1),
+            "by kind": values[RULES.index(best)].mean(axis=-1),
+            "selector": values[taken, range(len(here))].mean(axis=-1),
+            "policy": policy[here].mean(axis=-1),
+            "schedule": (open_loop if found else values[[RULES.index(single)]]).mean(axis=(0, -1)),
             "per instance": split,
             "hindsight": hindsight,
         }
         each = {name: [*each.get(name, []), column] for name, column in columns.items()}
         rows[kind] = {"instances": len(here), "training": len(known), "rule": best, **_row(columns)}
-        rows[kind]["searches"] = [float(own[:, 0].mean()) for own in open_loop]
+        rows[kind]["searches"] = [float(own.mean()) for own in open_loop]
     together = {name: np.concatenate(columns) for name, columns in each.items()}
     differences = {name: vars_of(estimate(column - together["best rule"])) for name, column in together.items()}
     return {
@@ -300,6 +324,7 @@ def measure(arena: Field) -> dict[str, Any]:
         "minus_best_rule": differences,
         "selector": selector.to_json(),
         "sizes": dict(sizes),
+        "policy": arena.policy,
     }
 
 
@@ -352,13 +377,17 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=2, help="searches for each kind")
     parser.add_argument("--repeats", type=int, default=4, help="repeats of an instance, an even number")
     parser.add_argument("--envs", type=int, default=16, help="episodes side by side")
+    parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train")
     parser.add_argument("--keep", action="store_true", help="keep what the tables are made of")
     parser.add_argument("--json", action="store_true", help="print JSON")
     said = parser.parse_args()
     if said.repeats < 2 or said.repeats % 2:
         parser.error("--repeats is an even number: one half chooses, the other scores.")
-    if said.keep and said.records is None:
-        parser.error("--keep needs the folder of what was played.")
+    given = [name for name in (*SIZES, "option", "keep") if getattr(said, name) != parser.get_default(name)]
+    if said.records is None and given:
+        parser.error(f"--{given[0]} needs the folder of what is played.")
+    if min(said.training, said.scored, said.searches, said.envs) < 1:
+        parser.error("--training, --scored, --searches and --envs are 1 at least.")
     document = _recorded() if said.records is None else _played(parser, said)
     print(json.dumps(document) if said.json else f"{by_kind(document)}\n\n{apart(document)}")
 
@@ -366,16 +395,15 @@ def main() -> None:
 def _played(parser: argparse.ArgumentParser, said: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     with counting("episodes", [], plain=said.json) as (show, _):
-        arena = Field.opened(said.records, {name: getattr(said, name) for name in SIZES}, show)
-        assert arena.context is not None
-        arena.total = len(RULES) * (said.training + said.repeats * said.scored) + said.scored
+        arena = Field.opened(said.records, {name: getattr(said, name) for name in SIZES}, tuple(said.option), show)
+        arena.total = len(RULES) * (said.training + said.repeats * said.scored) + (said.repeats + 1) * said.scored
         try:
             document = measure(arena)
         except KeyboardInterrupt:
             kept = f"Stopped after {arena.done} episodes, which are kept in {arena.path}; the same command goes on.\n"
             parser.exit(130, kept)
         finally:
-            arena.context.parts["environment"].close()
+            arena.close()
     if said.keep:
         print(f"{arena.keep()}: kept", file=sys.stderr)
     return document
@@ -384,5 +412,5 @@ def _played(parser: argparse.ArgumentParser, said: argparse.Namespace) -> dict[s
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (EsperError, OSError, ValueError) as error:
         sys.exit(f"headroom.py: {error}")
