@@ -30,6 +30,7 @@ from experiment import MIXED, Experiment, Run, over_seeds
 from record import Record, is_kept, keep, measured, read
 from tables import between, kinds_of, markdown, minus
 
+from esper_core.contracts.errors import EsperError
 from esper_core.system.json_files import read_json
 from esper_evaluation.statistics import Estimate
 from esper_evaluation.stratified import paired_mean
@@ -132,7 +133,9 @@ def effect_held_out(of: Experiment, setting: str) -> Estimate | None:
     own, other = (held_out(of, name) for name in (setting, BESIDE.get(setting, ALONE)))
     if own is None or other is None:
         return None
-    if own.instances != other.instances or own.policies.keys() != other.policies.keys():
+    if any([*found.policies] != [str(seed) for seed in SEEDS] for found in (own, other)) or (
+        (own.instances, own.tags) != (other.instances, other.tags)
+    ):
         raise ValueError(f"{setting} has played other instances than {BESIDE.get(setting, ALONE)}, or with other seeds")
     return paired_mean(accuracies(own) - accuracies(other), kinds_of(own)).estimate
 
@@ -227,5 +230,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (EsperError, OSError, ValueError) as error:
         sys.exit(f"effects.py: {error}")

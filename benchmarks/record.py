@@ -118,7 +118,10 @@ def measured(document: Mapping[str, Any]) -> Record:
         seeds = document["policy_seeds"] if (arm, None, instances[0]) not in lines else [None]
         return [[lines[arm, seed, instance] for instance in instances] for seed in seeds]
 
-    found = {arm: rows(arm) for arm in arms}
+    try:
+        found = {arm: rows(arm) for arm in arms}
+    except KeyError as error:
+        raise ValueError(f"{folder / EPISODES_FILE} lacks the episode {error}") from None
     said = found[arms[0]][0]
     learned = next((found[arm.name] for arm in OWN if arm.learned and arm.name in found), [])
     primary, secondary = document["primary"] or {}, document["secondary"]

@@ -6,6 +6,7 @@ RUN is the first run of a policy that was evaluated, OTHER that of a policy that
 its `esper evaluate`, which then plays what its policies play. What rules, `best-fixed` and `selector` do depends on
 environment, slots, code and machine, not on who else plays: these are compared, and some episodes are played again in
 a copy of OTHER and must be the same to the last digit. Otherwise nothing is taken, unless --tolerate allows for it.
+That these instances are looked at is not written into `looked-at.jsonl`: no policy plays them.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def main() -> None:
     index, recipes = load_installed()
     asked = {"at": "last", "arms": ["policy", "static"], "search_episodes": None, "fresh": None, "primary": "iqm"}
     place = {"again": False, "slots": None, "uses": {}, "options": said.options}
+    said.other = find_run(str(said.other), Path("runs")).path
     question = ask([find_run(str(said.other), Path("runs"))], index, recipes, instances=said.check, **asked, **place)
     plan = question.entrants[0].plan
     environment = build_environment(plan, index).parts["environment"]

@@ -61,7 +61,7 @@ def said(name: str, what: str) -> str:
         if what not in tables:
             raise ValueError(f"there is no table '{what}' of {name}; there are {', '.join(tables)}")
         return _apart_from_text(tables[what]())
-    kind, *words = what.split()
+    kind, *words = what.split() or [""]
     if kind in read(name).arms:
         kind, words = "outcome", [kind, *words]
     say = WHATS.get(kind)
@@ -126,7 +126,7 @@ def _averages(name: str, outcome: str, some: str) -> str:
 
 
 def _average(name: str, arm: str, outcome: str) -> str:
-    mean = _values(name, *_named(name, arm), outcome).mean()
+    mean = _values(name, arm, outcome).mean()
     return f"{mean / 1e9:,.1f} · 10⁹" if mean >= LARGE else f"{mean:,.{0 if mean >= 1000 else 3}f}"
 
 
@@ -220,7 +220,8 @@ def kinds_of(record: Record) -> list[str]:
 
 def _values(name: str, arm: str, outcome: str) -> Values:
     """Return an outcome of an arm, `[S, I]`."""
-    found = read(name).values[arm]
+    _named(name, arm)
+    found = read(name).values.get(arm, {})
     if outcome not in found:
         raise ValueError(f"the record {name} has no outcome '{outcome}'; there are {', '.join(found)}")
     return np.array(found[outcome])

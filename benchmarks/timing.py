@@ -34,6 +34,7 @@ from torch import Tensor
 from esper_core.composition.build import build_beside, build_environment
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.composition.recipes import load_recipes
+from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import BuildContext, Rule
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
@@ -239,5 +240,5 @@ def play_all(chosen: argparse.Namespace) -> Measured:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (EsperError, OSError, ValueError) as error:
         sys.exit(f"timing.py: {error}")

@@ -137,6 +137,13 @@ def test_averages_are_means_over_instances_and_seeds() -> None:
     found = kept.read("short")
     mean = np.array(found.values["policy"]["added_parameters"]).mean()
     assert tables.said("short", "average policy added_parameters") == f"{mean:,.3f}"
+    known = kept.read("trained-3-at-3")
+    values = np.array(known.values["policy"]["added_parameters"]).mean(axis=0)
+    kinds = [f"{host}, {task}" for host, task in zip(known.tags["host"], known.tags["task"], strict=True)]
+    of_kind = values[[kind == kinds[3] for kind in kinds]].mean()
+    table = tables.said("trained-3-at-3", "averages added_parameters policy,static").splitlines()
+    (line,) = [line for line in table if line.startswith(f"| {kinds[3]} |")]
+    assert line.split(" | ")[2] == f"{of_kind:,.0f}" and line.endswith(" | 0 |")
     assert (
         tables.said("short", "averages added_parameters policy,static")
         .rstrip()
