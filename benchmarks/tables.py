@@ -30,6 +30,7 @@ from esper_core.system.json_files import read_json
 from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.comparison import Comparison
 from esper_evaluation.figure import draw
+from esper_evaluation.looked import PAIRED
 from esper_evaluation.statistics import Estimate, Values
 from esper_evaluation.stratified import Stratified, paired_mean
 
@@ -96,8 +97,9 @@ def _by(name: str, word: str, some: str | None = None) -> str:
 
 
 def _against(name: str) -> str:
-    others = [arm for arm in _compared(name, None).arms if arm != POLICY]
-    cells = [[f"`{POLICY}` − `{arm}`", _difference(name, POLICY, arm)] for arm in others]
+    found = {arm: _apart(name, POLICY, arm).estimate for arm in read(name).arms if arm != POLICY}
+    best_first = sorted(found, key=lambda arm: found[arm].value)
+    cells = [[f"`{POLICY}` − `{arm}`", between(found[arm], 3, signed=True)] for arm in best_first]
     return _apart_from_text(markdown([["difference", "mean, 95 % interval"], *cells]))
 
 
@@ -142,6 +144,14 @@ def _difference(name: str, one: str, other: str, where: str | None = None) -> st
     return between(_apart(name, one, other, where).estimate, 3, signed=True)
 
 
+def _primary(name: str) -> str:
+    record = read(name)
+    # What is resampled for all arms and outcomes takes a while, and decides nothing here.
+    if record.declared == PAIRED and record.outcomes[0]["higher_is_better"]:
+        return _difference(name, POLICY, max(record.training, key=record.training.__getitem__))
+    return _contrast("primary")(name)
+
+
 def _contrast(which: str) -> Callable[[str], str]:
     def say(name: str) -> str:
         contrast = getattr(_compared(name, None), which)
@@ -174,7 +184,7 @@ WHATS: Mapping[str, Callable[..., str]] = {
     "average": _average,
     "training": _training,
     "difference": _difference,
-    "primary": _contrast("primary"),
+    "primary": _primary,
     "iqm": _contrast("iqm"),
     "mean": _contrast("mean"),
     "gap": _gap,
