@@ -5,8 +5,6 @@ What sensitivity.py and effects.py have in common. What their tables are made of
 
 from __future__ import annotations
 
-import json
-import lzma
 import shlex
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from attrs import evolve, frozen
+from record import save, saved
 
 from esper_core.contracts.errors import EsperError
 from esper_core.runs.directory import RunDirectory
@@ -128,10 +127,7 @@ class Experiment:
             self._check_command(run)
             metrics = {name: [line.get(name) for line in lines] for name in self.metrics}
             record[run.label] = {"command": run.command, "metrics": metrics}
-        path = _path(self.name)
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(lzma.compress(json.dumps(record).encode(), preset=9 | lzma.PRESET_EXTREME))
-        return path
+        return save(_path(self.name), record)
 
     def chosen(self, parser: ArgumentParser) -> tuple[Experiment, Namespace]:
         """Return the experiment that a command line asks for, and the rest of what it says."""
@@ -177,10 +173,7 @@ def _path(name: str) -> Path:
 
 @cache
 def _read(name: str) -> dict[str, Any]:
-    path = _path(name)
-    if not path.exists():
-        raise ValueError(f"there is no record {path}")
-    found: dict[str, Any] = json.loads(lzma.decompress(path.read_bytes()))
+    found: dict[str, Any] = saved(_path(name))
     return found
 
 

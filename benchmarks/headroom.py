@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -39,7 +38,7 @@ import numpy as np
 import torch
 from attrs import define, evolve, field, frozen
 from gap import problem
-from record import RECORDS, SUFFIX
+from record import RECORDS, SUFFIX, save, saved
 from tables import between, markdown
 
 from esper_core.api.player import load
@@ -137,9 +136,7 @@ class Field:
     @classmethod
     def recorded(cls) -> Field:
         """Return what is kept beside this file."""
-        if not RECORD.is_file():
-            raise ValueError(f"there is no record {RECORD}")
-        known = json.loads(lzma.decompress(RECORD.read_bytes()))
+        known = saved(RECORD)
         lines = {line["job"]: line for line in known["lines"]}
         return cls(known["sizes"], known["policy"], lines, tuple(known["fields"]))
 
@@ -147,9 +144,7 @@ class Field:
         """Write the record of what was asked for, compressed; return where."""
         lines = [self.kept[job] for job in self.asked]
         known = {"sizes": dict(self.sizes), "policy": self.policy, "fields": self.fields, "lines": lines}
-        RECORD.parent.mkdir(exist_ok=True)
-        RECORD.write_bytes(lzma.compress(json.dumps(known).encode(), preset=9 | lzma.PRESET_EXTREME))
-        return RECORD
+        return save(RECORD, known)
 
     def close(self) -> None:
         """End the environments' processes."""

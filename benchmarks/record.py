@@ -89,13 +89,24 @@ def is_kept(name: str) -> bool:
     return (RECORDS / f"{name}{SUFFIX}").is_file()
 
 
+def save(path: Path, value: Any) -> Path:
+    """Write JSON, compressed; return where."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(lzma.compress(json.dumps(value).encode(), preset=9 | lzma.PRESET_EXTREME))
+    return path
+
+
+def saved(path: Path) -> Any:
+    """Return what `save` wrote; raises ValueError where there is nothing."""
+    if not path.is_file():
+        raise ValueError(f"there is no record {path}")
+    return json.loads(lzma.decompress(path.read_bytes()))
+
+
 @cache
 def read(name: str) -> Record:
     """Return a record that is kept; raises ValueError where there is none."""
-    path = RECORDS / f"{name}{SUFFIX}"
-    if not is_kept(name):
-        raise ValueError(f"there is no record {path}")
-    return structured(Record, json.loads(lzma.decompress(path.read_bytes())))
+    return structured(Record, saved(RECORDS / f"{name}{SUFFIX}"))
 
 
 def measured(document: Mapping[str, Any]) -> Record:
@@ -158,6 +169,4 @@ def sides_of(run: Path) -> int:
 
 def keep(record: Record, name: str) -> Path:
     """Write a record, compressed; return where."""
-    path = RECORDS / f"{name}{SUFFIX}"
-    path.write_bytes(lzma.compress(json.dumps(asdict(record)).encode(), preset=9 | lzma.PRESET_EXTREME))
-    return path
+    return save(RECORDS / f"{name}{SUFFIX}", asdict(record))

@@ -15,8 +15,6 @@ are ten at least. `looked-at.jsonl` says nothing of them: no policy plays here.
 from __future__ import annotations
 
 import argparse
-import json
-import lzma
 import re
 import sys
 from collections.abc import Mapping
@@ -27,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from record import RECORDS, SUFFIX
+from record import RECORDS, SUFFIX, save, saved
 from tables import between, markdown
 from torch import Tensor
 
@@ -172,10 +170,7 @@ def difference(apart: NDArray[Any]) -> str:
 
 def read(policy: str) -> Measured:
     """Return what is kept; raises ValueError where there is nothing."""
-    path = record_of(policy)
-    if not path.is_file():
-        raise ValueError(f"there is no record {path}")
-    kept = json.loads(lzma.decompress(path.read_bytes()))
+    kept = saved(record_of(policy))
     parts = ({arm: np.array(v) for arm, v in kept[name].items()} for name in ("training", "held"))
     return Measured(kept["tasks"], *parts)
 
@@ -184,9 +179,7 @@ def keep(policy: str, measured: Measured) -> Path:
     """Write every number of it, compressed; return where."""
     parts = {"training": measured.training, "held": measured.held}
     numbers = {name: {arm: v.round(6).tolist() for arm, v in part.items()} for name, part in parts.items()}
-    path = record_of(policy)
-    path.write_bytes(lzma.compress(json.dumps({"tasks": measured.tasks, **numbers}).encode()))
-    return path
+    return save(record_of(policy), {"tasks": measured.tasks, **numbers})
 
 
 def record_of(policy: str) -> Path:
