@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 
-import numpy as np
+from attrs import evolve
 from gap import problem
-from record import Record, is_kept, read
+from record import Record, is_kept, paired, read
 from tables import between, markdown
 
-from esper_evaluation.statistics import Estimate, Values
-from esper_evaluation.stratified import paired_mean
+from esper_evaluation.statistics import Estimate
 
 SLOTS = (1, 2, 3, 4, 5, 6, 8, 12)
 RULES = ("static", "all-on", "all-on-heavy")
@@ -37,35 +37,27 @@ CLEAR = 2.0
 """A ratio is given where its denominator is so many times the half of its interval, at least."""
 
 
+@cache
 def record(trained: str, slots: int) -> Record:
-    """Return what policies achieved with a number of slots."""
-    return read(f"{trained}-at-{slots}")
+    """Return what policies achieved with a number of slots; of an instance it says the kind of problem alone."""
+    found = read(f"{trained}-at-{slots}")
+    said = [dict(zip(found.tags, words, strict=True)) for words in zip(*found.tags.values(), strict=True)]
+    return evolve(found, tags={"problem": [", ".join(map(str, problem(words))) for words in said]})
 
 
-def accuracy(trained: str, slots: int, arm: str = "policy") -> Values:
-    """Return test accuracy `[S, I]`."""
-    found = record(trained, slots)
-    return np.array(found.values[arm][found.outcomes[0]["name"]])
+def mean(trained: str, slots: int, arm: str = "policy") -> float:
+    """Return the mean of test accuracy."""
+    return float(record(trained, slots).reached(arm).mean())
 
 
 def difference(one: tuple[str, str], other: tuple[str, str], slots: int) -> Estimate:
-    """Return how much more one arm of policies, `(trained, arm)`, has achieved than another.
-
-    Raises:
-        ValueError: they have not played the same instances.
-    """
-    records = record(one[0], slots), record(other[0], slots)
-    if records[0].instances != records[1].instances:
-        raise ValueError(f"{one[0]} and {other[0]} have played other instances with {slots} slots")
-    tags = records[0].tags
-    kinds = [", ".join(map(str, problem(dict(zip(tags, w, strict=True))))) for w in zip(*tags.values(), strict=True)]
-    return paired_mean(accuracy(one[0], slots, one[1]) - accuracy(other[0], slots, other[1]), kinds).estimate
+    """Return how much more one arm of policies, `(trained, arm)`, has achieved than another."""
+    return paired((record(one[0], slots), one[1]), (record(other[0], slots), other[1])).estimate
 
 
 def best_rule(slots: int) -> str:
     """Return the rule with the highest mean on training instances, or on these, where none were played."""
-    found = record("trained-3", slots)
-    means = found.training or {rule: float(accuracy("trained-3", slots, rule).mean()) for rule in RULES}
+    means = record("trained-3", slots).training or {rule: mean("trained-3", slots, rule) for rule in RULES}
     return max(RULES, key=means.__getitem__)
 
 
@@ -83,9 +75,9 @@ def policies(slots: int) -> dict[str, str]:
 def by_slots() -> str:
     """Mean test accuracy of everyone, by number of slots."""
     rows = [["", *(f"N = {n}" for n in played())]]
-    rows += [[f"`{rule}`", *(f"{accuracy('trained-3', n, rule).mean():.3f}" for n in played())] for rule in RULES]
+    rows += [[f"`{rule}`", *(f"{mean('trained-3', n, rule):.3f}" for n in played())] for rule in RULES]
     for name, shown in [*ANY.items(), *((name, f"`{name}`") for name in SPECIALISTS)]:
-        rows.append([shown, *(f"{accuracy(name, n).mean():.3f}" if name in policies(n) else "" for n in played())])
+        rows.append([shown, *(f"{mean(name, n):.3f}" if name in policies(n) else "" for n in played())])
     return markdown(rows)
 
 
@@ -131,7 +123,7 @@ def tuned() -> str:
         for n in TUNED_AT:
             if not is_kept(f"tuned-{name}-at-{n}"):
                 continue
-            before, after = accuracy(name, n).mean(), accuracy(f"tuned-{name}", n).mean()
+            before, after = mean(name, n), mean(f"tuned-{name}", n)
             apart = difference((f"tuned-{name}", "policy"), (name, "policy"), n)
             rows.append([ANY[name], str(n), f"{before:.3f}", f"{after:.3f}", between(apart, 3, signed=True)])
     return markdown(rows)
@@ -163,7 +155,7 @@ def tried() -> str:
             if is_kept(f"{name}-at-{n}"):
                 others = ("trained-3", "policy"), ("trained-3", best_rule(n))
                 apart = (between(difference((name, "policy"), other, n), 3, signed=True) for other in others)
-                rows.append([shown, str(n), f"{accuracy(name, n).mean():.3f}", *apart])
+                rows.append([shown, str(n), f"{mean(name, n):.3f}", *apart])
     return markdown(rows)
 
 

@@ -21,19 +21,21 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 from curves import mean, part, png
 from experiment import MIXED, Experiment, Run, over_seeds
-from record import Record, is_kept, keep, measured, read
-from tables import between, kinds_of, markdown, minus
+from record import Record, is_kept, keep, measured, paired, read
+from tables import between, markdown, minus
 
 from esper_core.contracts.errors import EsperError
+from esper_core.runs.checkpoint import choose_checkpoint
+from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import read_header
 from esper_core.system.json_files import read_json
+from esper_evaluation.arms import POLICY
 from esper_evaluation.statistics import Estimate
-from esper_evaluation.stratified import paired_mean
 
 SEEDS = (0, 1, 2)
 PLAN = (
@@ -123,21 +125,15 @@ def names() -> set[str]:
     return set(filter(is_kept, map(name_of, SETTINGS)))
 
 
-def accuracies(found: Record) -> np.ndarray:
-    """Return test accuracies of the policies `[S, I]`."""
-    return np.array(found.values["policy"][found.outcomes[0]["name"]])
-
-
 def effect_held_out(of: Experiment, setting: str) -> Estimate | None:
     """Return how much more accurate the policies of a setting are than what they are compared with."""
     own, other = (held_out(of, name) for name in (setting, BESIDE.get(setting, ALONE)))
     if own is None or other is None:
         return None
-    if any([*found.policies] != [str(seed) for seed in SEEDS] for found in (own, other)) or (
-        (own.instances, own.tags) != (other.instances, other.tags)
-    ):
-        raise ValueError(f"{setting} has played other instances than {BESIDE.get(setting, ALONE)}, or with other seeds")
-    return paired_mean(accuracies(own) - accuracies(other), kinds_of(own)).estimate
+    for found in (own, other):
+        if [*found.policies] != [str(seed) for seed in SEEDS]:
+            raise ValueError(f"{setting} or what it is compared with has played with other seeds than {SEEDS}")
+    return paired((own, POLICY), (other, POLICY)).estimate
 
 
 def play(of: Experiment, settings: Iterable[str]) -> None:
@@ -146,7 +142,7 @@ def play(of: Experiment, settings: Iterable[str]) -> None:
     for setting in settings:
         found = [of.opened(run(setting, seed)) for seed in SEEDS]
         path = of.folder / f"{setting}.json"
-        if path.exists() or None in found:
+        if None in found or _has_played(path, [run for run in found if run]):
             continue
         print(f"{setting}, held out", file=sys.stderr, flush=True)
         esper = str(Path(sys.executable).with_name("esper"))
@@ -156,6 +152,15 @@ def play(of: Experiment, settings: Iterable[str]) -> None:
         if ended.returncode:
             sys.exit(ended.returncode)
         path.write_bytes(ended.stdout)
+
+
+def _has_played(path: Path, runs: Sequence[RunDirectory]) -> bool:
+    """Return whether a document is of the last checkpoints of runs, and not of those that they replace."""
+    if not path.is_file():
+        return False
+    return [*measured(read_json(path)).policies.values()] == [
+        str(read_header(choose_checkpoint(run, "last")).content["digest"]) for run in runs
+    ]
 
 
 def table(of: Experiment = EXPERIMENT) -> str:
@@ -173,7 +178,7 @@ def table(of: Experiment = EXPERIMENT) -> str:
                 rows[-1][-1] = "other worlds"
         played = held_out(of, setting)
         apart = None if setting == ALONE else effect_held_out(of, setting)
-        rows[-1] += [f"{accuracies(played).mean():.3f}" if played else ""]
+        rows[-1] += [f"{played.reached(POLICY).mean():.3f}" if played else ""]
         rows[-1] += [between(apart, 3, signed=True) if apart else ""]
     return markdown(rows)
 

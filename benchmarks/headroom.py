@@ -281,34 +281,39 @@ def measure(arena: Field) -> dict[str, Any]:
     policy = arena.repeated("scored", [(i, arena.learned()) for i in scored])
     of_training, of_scored = ([line["kinds"] for line in found] for found in (training["static"], worlds))
     kinds = sorted(set(of_scored))
-    known_kinds = set(kinds) & set(of_training)
-    sides = [-(-of_scored.count(kind) * len(searches) // sizes["envs"]) * sizes["envs"] for kind in known_kinds]
-    arena.total = arena.done + len(known_kinds) * len(searches) * sizes["episodes"] + sum(sides) * repeats
+    known = {kind: [i for i in learned if of_training[i] == kind] for kind in kinds}
+    here = {kind: [at for at, other in enumerate(of_scored) if other == kind] for kind in kinds}
+    asked = sum(len(here[kind]) * len(searches) for kind in kinds if known[kind])
+    episodes = sum(map(bool, known.values())) * len(searches) * sizes["episodes"]
+    arena.total = arena.done + episodes + -(-asked // sizes["envs"]) * sizes["envs"] * repeats
+    schedules = {
+        kind: [arena.schedule(arena.searched(kind, seed, known[kind])) for seed in searches if known[kind]]
+        for kind in kinds
+    }
+    played = [(scored[at], who) for kind in kinds for who in schedules[kind] for at in here[kind]]
+    reached = iter(arena.repeated("scored", played))
     rows: dict[str, dict[str, Any]] = {}
     each: dict[str, list[Values]] = {}
     for kind in kinds:
-        known = [i for i in learned if of_training[i] == kind]
-        here = [at for at, other in enumerate(of_scored) if other == kind]
-        values = rules[:, here]
-        means = {name: achieved[name][known].mean() if known else achieved[name].mean() for name in RULES}
+        values, found = rules[:, here[kind]], schedules[kind]
+        means = {name: achieved[name][known[kind] or learned].mean() for name in RULES}
         best = max(RULES, key=means.__getitem__)
-        taken = [RULES.index(selector.choose(worlds[at]["world"])) for at in here]
-        found = [arena.schedule(arena.searched(kind, seed, known)) for seed in searches] if known else []
-        played = [(scored[at], who) for who in found for at in here]
-        open_loop = arena.repeated("scored", played).reshape(len(found), len(here), repeats)
+        taken = [RULES.index(selector.choose(worlds[at]["world"])) for at in here[kind]]
+        shape = len(found), len(here[kind]), repeats
+        open_loop = np.array([next(reached) for _ in range(shape[0] * shape[1])]).reshape(shape)
         split, hindsight = split_halves(np.concatenate([values, open_loop]))
         columns = {
             "static": values[RULES.index("static")].mean(axis=-1),
             "best rule": values[RULES.index(single)].mean(axis=-1),
             "by kind": values[RULES.index(best)].mean(axis=-1),
-            "selector": values[taken, range(len(here))].mean(axis=-1),
-            "policy": policy[here].mean(axis=-1),
+            "selector": values[taken, range(len(here[kind]))].mean(axis=-1),
+            "policy": policy[here[kind]].mean(axis=-1),
             "schedule": (open_loop if found else values[[RULES.index(single)]]).mean(axis=(0, -1)),
             "per instance": split,
             "hindsight": hindsight,
         }
         each = {name: [*each.get(name, []), column] for name, column in columns.items()}
-        rows[kind] = {"instances": len(here), "training": len(known), "rule": best, **_row(columns)}
+        rows[kind] = {"instances": len(here[kind]), "training": len(known[kind]), "rule": best, **_row(columns)}
         rows[kind]["searches"] = [float(own.mean()) for own in open_loop]
     together = {name: np.concatenate(columns) for name, columns in each.items()}
     differences = {name: vars_of(estimate(column - together["best rule"])) for name, column in together.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,8 @@ from esper_evaluation.arms import OWN, Arm
 from esper_evaluation.comparison import Comparison, compare
 from esper_evaluation.looked import IQM
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
+from esper_evaluation.statistics import Values
+from esper_evaluation.stratified import Stratified, paired_mean
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
@@ -64,6 +66,29 @@ class Record:
     training: dict[str, float]
     search: dict[str, Any] | None
 
+    @property
+    def first(self) -> str:
+        """Name of the outcome that decides."""
+        return str(self.outcomes[0]["name"])
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of every instance, as the comparison names it."""
+        return [", ".join(said) for said in zip(*(self.tags[word] for word in sorted(self.tags)), strict=True)]
+
+    def reached(self, arm: str, outcome: str | None = None) -> Values:
+        """Return an outcome of an arm, `[S, I]`, the one that decides unless another is named.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if arm not in self.arms:
+            raise ValueError(f"there is no arm '{arm}' in the record; there are {', '.join(self.arms)}")
+        found, name = self.values[arm], outcome or self.first
+        if name not in found:
+            raise ValueError(f"there is no outcome '{name}' in the record; there are {', '.join(found)}")
+        return np.array(found[name])
+
     def compared(self, by: str | None = None) -> Comparison:
         """Return the comparison that `esper evaluate` makes, within groups of a word of the tags too."""
         own = {arm.name: arm for arm in OWN}
@@ -82,6 +107,21 @@ class Record:
             self.declared,
             {name: {outcomes[0].name: value} for name, value in self.training.items()},
         )
+
+
+def paired(
+    one: tuple[Record, str], other: tuple[Record, str], chosen: Sequence[int] | slice = slice(None)
+) -> Stratified:
+    """Return the mean difference of two arms, each of a record, as `paired-mean` takes it, of the chosen instances.
+
+    Raises:
+        ValueError: they have played different instances.
+    """
+    (record, _), (second, _) = one, other
+    if (record.instances, record.tags) != (second.instances, second.tags):
+        raise ValueError("what is compared has played different instances")
+    values = [found.reached(arm)[:, chosen] for found, arm in (one, other)]
+    return paired_mean(values[0] - values[1], np.array(record.kinds)[chosen].tolist(), record.together)
 
 
 def is_kept(name: str) -> bool:

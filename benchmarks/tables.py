@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from record import RECORDS, ROOT, Record, keep, measured, read
+from record import RECORDS, ROOT, keep, measured, paired, read
 
 from esper_core.contracts.errors import EsperError
 from esper_core.system.json_files import read_json
@@ -31,8 +31,8 @@ from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.comparison import Comparison
 from esper_evaluation.figure import draw
 from esper_evaluation.looked import PAIRED
-from esper_evaluation.statistics import Estimate, Values
-from esper_evaluation.stratified import Stratified, paired_mean
+from esper_evaluation.statistics import Estimate
+from esper_evaluation.stratified import Stratified
 
 ACROSS = {
     name: name.replace("-", "_") for name in ("any-slots", "effects", "evidence", "headroom", "sensitivity", "timing")
@@ -88,7 +88,7 @@ def _by(name: str, word: str, some: str | None = None) -> str:
     if word not in read(name).tags:
         raise ValueError(f"the record {name} has no tag '{word}'; there are {', '.join(read(name).tags)}")
     comparison = _compared(name, word)
-    chosen, first = list(comparison.arms) if some is None else _named(name, some), _first(name)
+    chosen, first = list(comparison.arms) if some is None else _named(name, some), read(name).first
     columns = {
         f"`{text}` ({group.instances})": {arm: group.arms[arm][first] for arm in chosen}
         for text, group in comparison.groups.items()
@@ -117,8 +117,8 @@ def _kinds(name: str, some: str) -> str:
 
 
 def _averages(name: str, outcome: str, some: str) -> str:
-    arms, kinds = _named(name, some), np.array(kinds_of(read(name)))
-    values = {arm: _values(name, arm, outcome).mean(axis=0) for arm in arms}
+    arms, kinds = _named(name, some), np.array(read(name).kinds)
+    values = {arm: read(name).reached(arm, outcome).mean(axis=0) for arm in arms}
     places = 0 if max(map(np.max, values.values())) >= 1000 else 3
     rows = [["kind", "instances", *(f"`{arm}`" for arm in arms)]]
     for kind in (*sorted(set(kinds)), "all"):
@@ -128,7 +128,7 @@ def _averages(name: str, outcome: str, some: str) -> str:
 
 
 def _average(name: str, arm: str, outcome: str) -> str:
-    mean = _values(name, arm, outcome).mean()
+    mean = read(name).reached(arm, outcome).mean()
     return f"{mean / 1e9:,.1f} · 10⁹" if mean >= LARGE else f"{mean:,.{0 if mean >= 1000 else 3}f}"
 
 
@@ -137,7 +137,7 @@ def _training(name: str) -> str:
     if not means:
         raise ValueError(f"of the record {name} no rule has played training instances")
     rows = [[f"`{rule}`", f"{means[rule]:.4f}"] for rule in sorted(means, key=lambda rule: -means[rule])]
-    return _apart_from_text(markdown([["rule", f"{_first(name).replace('_', ' ')}, training instances"], *rows]))
+    return _apart_from_text(markdown([["rule", f"{read(name).first.replace('_', ' ')}, training instances"], *rows]))
 
 
 def _difference(name: str, one: str, other: str, where: str | None = None) -> str:
@@ -170,7 +170,7 @@ def _gap(name: str) -> str:
 
 
 def _outcome(name: str, arm: str, outcome: str) -> str:
-    _values(name, arm, outcome)
+    read(name).reached(arm, outcome)
     found = _compared(name, None).arms[arm][outcome]
     return between(found, _decimals([found]))
 
@@ -205,48 +205,23 @@ def _apart(name: str, one: str, other: str, where: str | None = None) -> Stratif
 
     `where` is a word of the tags and what it is to be, such as `host=narrow,pointwise`; all instances count without it.
     """
-    record, first = read(name), _first(name)
-    arms = [(found or name, arm) for found, _, arm in (text.rpartition(":") for text in (one, other))]
-    for found, arm in arms:
-        _named(found, arm)
-        if (read(found).instances, read(found).tags) != (record.instances, record.tags):
-            raise ValueError(f"the records {name} and {found} are of other instances")
+    record = read(name)
+    arms = [(read(found or name), arm) for found, _, arm in (text.rpartition(":") for text in (one, other))]
     chosen = list(range(len(record.instances)))
     if where is not None:
         word, _, texts = where.partition("=")
         if lost := set(texts.split(",")) - set(record.tags.get(word, ())):
             raise ValueError(f"the record {name} has no {word} that is {', '.join(sorted(lost))}")
         chosen = [i for i in chosen if record.tags[word][i] in texts.split(",")]
-    values = [_values(found, arm, first)[:, chosen] for found, arm in arms]
-    apart = values[0] - values[1]
-    return paired_mean(apart, [kinds_of(record)[i] for i in chosen], record.together)
-
-
-def kinds_of(record: Record) -> list[str]:
-    """Return the kind of every instance, as the comparison names it."""
-    words = [record.tags[word] for word in sorted(record.tags)]
-    return [", ".join(said) for said in zip(*words, strict=True)]
-
-
-def _values(name: str, arm: str, outcome: str) -> Values:
-    """Return an outcome of an arm, `[S, I]`."""
-    _named(name, arm)
-    found = read(name).values.get(arm, {})
-    if outcome not in found:
-        raise ValueError(f"the record {name} has no outcome '{outcome}'; there are {', '.join(found)}")
-    return np.array(found[outcome])
+    return paired(arms[0], arms[1], chosen)
 
 
 def _named(name: str, some: str) -> list[str]:
     """Return the arms that are named, all of which the record has."""
-    arms, known = some.split(","), read(name).arms
-    if lost := [arm for arm in arms if arm not in known]:
-        raise ValueError(f"the record {name} has no arm '{lost[0]}'; there are {', '.join(known)}")
+    arms = some.split(",")
+    for arm in arms:
+        read(name).reached(arm)
     return arms
-
-
-def _first(name: str) -> str:
-    return str(read(name).outcomes[0]["name"])
 
 
 # As text ------------------------------------------------------------------------------------------------------------
