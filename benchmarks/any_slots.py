@@ -14,11 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache
 
 from attrs import evolve
 from gap import problem
-from record import Record, is_kept, paired, read
+from record import Record, Side, is_kept, paired, read
 from tables import between, markdown
 
 from esper_evaluation.statistics import Estimate
@@ -37,7 +36,6 @@ CLEAR = 2.0
 """A ratio is given where its denominator is so many times the half of its interval, at least."""
 
 
-@cache
 def record(trained: str, slots: int) -> Record:
     """Return what policies achieved with a number of slots; of an instance it says the kind of problem alone."""
     found = read(f"{trained}-at-{slots}")
@@ -45,14 +43,19 @@ def record(trained: str, slots: int) -> Record:
     return evolve(found, tags={"problem": [", ".join(map(str, problem(words))) for words in said]})
 
 
+def side(trained: str, slots: int, arm: str) -> Side:
+    """Return an arm of policies as one side of a difference."""
+    return Side(f"{trained} with {slots} slots", record(trained, slots), arm)
+
+
 def mean(trained: str, slots: int, arm: str = "policy") -> float:
     """Return the mean of test accuracy."""
-    return float(record(trained, slots).reached(arm).mean())
+    return float(side(trained, slots, arm).reached().mean())
 
 
 def difference(one: tuple[str, str], other: tuple[str, str], slots: int) -> Estimate:
     """Return how much more one arm of policies, `(trained, arm)`, has achieved than another."""
-    return paired((record(one[0], slots), one[1]), (record(other[0], slots), other[1])).estimate
+    return paired(*(side(trained, slots, arm) for trained, arm in (one, other))).estimate
 
 
 def best_rule(slots: int) -> str:

@@ -21,12 +21,12 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from curves import mean, part, png
 from experiment import MIXED, Experiment, Run, over_seeds
-from record import Record, is_kept, keep, measured, paired, read
+from record import Record, Side, is_kept, keep, measured, paired, read
 from tables import between, markdown, minus
 
 from esper_core.contracts.errors import EsperError
@@ -34,7 +34,6 @@ from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import read_header
 from esper_core.system.json_files import read_json
-from esper_evaluation.arms import POLICY
 from esper_evaluation.statistics import Estimate
 
 SEEDS = (0, 1, 2)
@@ -108,11 +107,25 @@ def effect(of: Experiment, setting: str, metric: str) -> Estimate | None:
 
 
 def held_out(of: Experiment, setting: str) -> Record | None:
-    """Return what the policies of a setting have done on held-out instances; None where they have not played."""
+    """Return what the policies of a setting have done on held-out instances; None where these have not played."""
     if of.folder is None:
         return read(name_of(setting)) if is_kept(name_of(setting)) else None
-    path = of.folder / f"{setting}.json"
-    return measured(read_json(path)) if path.is_file() else None
+    path, runs = of.folder / f"{setting}.json", trained(of, setting)
+    if runs is None or not path.is_file():
+        return None
+    document = read_json(path)
+    if not Path(document["records"]).is_dir():
+        return None
+    found = measured(document)
+    # A run that was removed and trained anew is another policy.
+    last = [str(read_header(choose_checkpoint(run, "last")).content["digest"]) for run in runs]
+    return found if all(map(str.startswith, last, found.policies.values())) else None
+
+
+def trained(of: Experiment, setting: str) -> list[RunDirectory] | None:
+    """Return the runs of a setting, one for each seed; None where one is missing."""
+    found = [opened for seed in SEEDS if (opened := of.opened(run(setting, seed)))]
+    return found if len(found) == len(SEEDS) else None
 
 
 def name_of(setting: str) -> str:
@@ -127,40 +140,31 @@ def names() -> set[str]:
 
 def effect_held_out(of: Experiment, setting: str) -> Estimate | None:
     """Return how much more accurate the policies of a setting are than what they are compared with."""
-    own, other = (held_out(of, name) for name in (setting, BESIDE.get(setting, ALONE)))
-    if own is None or other is None:
-        return None
-    for found in (own, other):
+    sides = []
+    for name in (setting, BESIDE.get(setting, ALONE)):
+        found = held_out(of, name)
+        if found is None:
+            return None
         if [*found.policies] != [str(seed) for seed in SEEDS]:
-            raise ValueError(f"{setting} or what it is compared with has played with other seeds than {SEEDS}")
-    return paired((own, POLICY), (other, POLICY)).estimate
+            raise ValueError(f"{name} has played with the seeds {', '.join(found.policies)}, and not with {SEEDS}")
+        sides.append(Side(name, found))
+    return paired(*sides).estimate
 
 
 def play(of: Experiment, settings: Iterable[str]) -> None:
     """Let policies play held-out instances, where all seeds are trained and they have not."""
     assert of.folder is not None, "a record is only read"
     for setting in settings:
-        found = [of.opened(run(setting, seed)) for seed in SEEDS]
-        path = of.folder / f"{setting}.json"
-        if None in found or _has_played(path, [run for run in found if run]):
+        runs = trained(of, setting)
+        if runs is None or held_out(of, setting) is not None:
             continue
         print(f"{setting}, held out", file=sys.stderr, flush=True)
         esper = str(Path(sys.executable).with_name("esper"))
-        ended = subprocess.run(
-            [esper, "evaluate", *(str(run.path) for run in found if run), *HELD_OUT], stdout=subprocess.PIPE
-        )
+        words = [esper, "evaluate", *(str(run.path) for run in runs), *HELD_OUT]
+        ended = subprocess.run(words, stdout=subprocess.PIPE)
         if ended.returncode:
             sys.exit(ended.returncode)
-        path.write_bytes(ended.stdout)
-
-
-def _has_played(path: Path, runs: Sequence[RunDirectory]) -> bool:
-    """Return whether a document is of the last checkpoints of runs, and not of those that they replace."""
-    if not path.is_file():
-        return False
-    return [*measured(read_json(path)).policies.values()] == [
-        str(read_header(choose_checkpoint(run, "last")).content["digest"])[:16] for run in runs
-    ]
+        (of.folder / f"{setting}.json").write_bytes(ended.stdout)
 
 
 def table(of: Experiment = EXPERIMENT) -> str:
@@ -178,7 +182,7 @@ def table(of: Experiment = EXPERIMENT) -> str:
                 rows[-1][-1] = "other worlds"
         played = held_out(of, setting)
         apart = None if setting == ALONE else effect_held_out(of, setting)
-        rows[-1] += [f"{played.reached(POLICY).mean():.3f}" if played else ""]
+        rows[-1] += [f"{Side(setting, played).reached().mean():.3f}" if played else ""]
         rows[-1] += [between(apart, 3, signed=True) if apart else ""]
     return markdown(rows)
 

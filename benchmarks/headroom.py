@@ -14,14 +14,15 @@ samples and a host. Test accuracy, as the mean over instances:
   mean over --searches searches; beside it the least and the largest. A kind without training instances has none, and
   counts with the best rule.
 - `per instance`: the best of all rules and schedules on each instance, chosen on one half of its repeats and scored
-  on the other, both ways round; `hindsight` is chosen and scored on the same ones, so what it is above that is luck.
+  on the other, both ways round, which is too low, because half of them choose worse than all; `hindsight` is chosen and
+  scored on the same ones, which is too high, because luck is in it.
 
 Nothing else is left to chance within an instance, which fixes weights, data and order. So its repeats train hosts with
 step sizes that differ by two hundredths: nearly the same, with luck of their own. Whatever is scored is scored on the
 same repeats.
 
-Differences are to the best rule, with 95 % bootstrap intervals over instances. What was stopped goes on with the same
-command.
+Differences are to the best rule and to that of each kind, with 95 % bootstrap intervals over instances. What was
+stopped goes on with the same command.
 """
 
 from __future__ import annotations
@@ -29,222 +30,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import define, evolve, field, frozen
-from gap import problem
-from record import RECORDS, SUFFIX, save, saved
+from field import Field
 from tables import between, markdown
 
-from esper_core.api.player import load
 from esper_core.cli.counting import counting
-from esper_core.composition.build import build_beside, build_environment
-from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
-from esper_core.composition.recipes import load_recipes
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.protocols import BuildContext, Rule
-from esper_core.registry.loading import load_index
-from esper_core.registry.offers import offers
-from esper_core.registry.resolve import resolve
-from esper_core.runs.checkpoint import choose_checkpoint
-from esper_core.runs.directory import RunDirectory
-from esper_core.runs.header import read_header
-from esper_core.system.content import digest
-from esper_core.system.json_files import append_lines, read_lines
-from esper_evaluation.circumstances import circumstances
-from esper_evaluation.schedule import Schedule, Wandering, recorded
-from esper_evaluation.search import Search
-from esper_evaluation.selecting import Watching
 from esper_evaluation.selector import Selector
 from esper_evaluation.statistics import Bootstrap, Estimate, Values, pooled_mean
-from esper_testing.player import PlayerRule, derived_seed, play
 
 RULES = ("static", "random", "periodic", "plateau", "all-on", "all-on-heavy")
-RECIPES, RECIPE = Path(__file__).with_name("mixed.toml"), "taught-slots"
 SCORED_FROM = 1024
-APART = 0.02
-"""By how much the step sizes of repeats differ."""
-ACCURACY = "test_accuracy"
-RECORD = RECORDS / "worlds" / f"headroom{SUFFIX}"
+REFERENCES = ("best rule", "by kind")
+"""What all others are compared with."""
 SIZES = ("slots", "training", "scored", "episodes", "searches", "repeats", "envs")
-
-
-Make = Callable[[], Rule]
-Line = dict[str, Any]
-
-
-@frozen
-class Who:
-    """Who plays: what tells them apart, and what makes a rule of them."""
-
-    name: str
-    make: Make
-
-
-@define
-class Field:
-    """Where is played, and what was played there: one line per batch, written when it is done.
-
-    Attributes:
-        sizes: How much is played, by the names of the options.
-        policy: Digest of the policy's checkpoint.
-        kept: What was played, by job.
-        fields: What the environment says of the world.
-        path: File of the lines; without it nothing is played.
-        plan: What is played; None where nothing is.
-        show: Called with how many episodes are done, and of how many.
-        total: Episodes that there are, as far as that is known.
-        done: Those that are played or on record.
-        asked: Their jobs.
-    """
-
-    sizes: Mapping[str, int]
-    policy: str
-    kept: dict[str, Line]
-    fields: tuple[str, ...]
-    path: Path | None = None
-    plan: Plan | None = None
-    show: Callable[..., None] = lambda *_: None
-    total: int = 0
-    done: int = 0
-    asked: list[str] = field(factory=list)
-    _contexts: dict[float, BuildContext] = field(factory=dict, repr=False)
-
-    @classmethod
-    def opened(cls, folder: Path, sizes: Mapping[str, int], options: Sequence[str], show: Callable[..., None]) -> Field:
-        """Return one that plays what is missing in a folder; close it after use."""
-        index = load_index()
-        request = PlanRequest(
-            policy=RECIPE, slots=str(sizes["slots"]), envs=sizes["envs"], options=options, seed=0, device="cpu"
-        )
-        plan = make_plan(request, index, load_recipes(RECIPES))
-        header = read_header(choose_checkpoint(_pretrained(), "last"))
-        arena = cls(
-            sizes, str(header.content["digest"])[:16], {}, describe_plan(plan, index).world, plan=plan, show=show
-        )
-        here = circumstances(plan, index, "cpu", arena.context(1.0).parts["environment"])
-        folder.mkdir(parents=True, exist_ok=True)
-        arena.path = folder / f"{digest(here)}.jsonl"
-        arena.kept = {line.entry["job"]: line.entry for line in read_lines(arena.path)}
-        return arena
-
-    @classmethod
-    def recorded(cls) -> Field:
-        """Return what is kept beside this file."""
-        known = saved(RECORD)
-        lines = {line["job"]: line for line in known["lines"]}
-        return cls(known["sizes"], known["policy"], lines, tuple(known["fields"]))
-
-    def keep(self) -> Path:
-        """Write the record of what was asked for, compressed; return where."""
-        lines = [self.kept[job] for job in self.asked]
-        known = {"sizes": dict(self.sizes), "policy": self.policy, "fields": self.fields, "lines": lines}
-        return save(RECORD, known)
-
-    def close(self) -> None:
-        """End the environments' processes."""
-        for context in self._contexts.values():
-            context.parts["environment"].close()
-
-    def context(self, factor: float) -> BuildContext:
-        """Return what is played in where hosts are trained with so many times their step size."""
-        assert self.plan is not None, "who only reads plays nowhere"
-        if factor not in self._contexts:
-            own = self.plan.component("environment")
-            changed = evolve(own, config={**own.config, "host_lr": own.config["host_lr"] * factor})
-            components = tuple(changed if part is own else part for part in self.plan.components)
-            self._contexts[factor] = build_environment(evolve(self.plan, components=components), load_index())
-        return self._contexts[factor]
-
-    def rule(self, name: str) -> Who:
-        """Return an installed rule."""
-        index = load_index()
-        return Who(name, lambda: build_beside(resolve(index, "rule", name), index, self.context(1.0)))
-
-    def learned(self) -> Who:
-        """Return the policy."""
-        return Who(f"policy {self.policy}", lambda: PlayerRule(_player(), deterministic=False))
-
-    def schedule(self, rows: Sequence[Sequence[int]]) -> Who:
-        """Return who acts by a schedule."""
-        return Who(f"schedule {digest(rows)}", lambda: Schedule(self.context(1.0).actions, rows))
-
-    def wandering(self) -> Who:
-        """Return who draws a schedule."""
-        return Who("wandering", lambda: Wandering(self.context(1.0).actions))
-
-    def batch(
-        self, name: str, episodes: Sequence[tuple[int, Who]], factor: float = 1.0, schedules: bool = False
-    ) -> Line:
-        """Return what came of a batch of episodes, which are played where they are not on record."""
-        numbers, whos = [number for number, _ in episodes], [who.name for _, who in episodes]
-        job = f"{name} by {digest(whos)} on {numbers}, step size × {factor}"
-        if job not in self.kept:
-            if self.path is None:
-                raise ValueError(f"{RECORD} has no '{job}'")
-            context = self.context(factor)
-            rules = [who.make() for _, who in episodes]
-            watching = Watching(rules, [derived_seed(job, env) for env in range(len(rules))], self.fields)
-            environment, masks = context.parts["environment"], context.parts["masks"]
-            played = play(environment, masks, watching, options={"instances": numbers})
-            line = {
-                "job": job,
-                "accuracy": environment.outcomes()[ACCURACY].tolist(),
-                "returns": played.returns(),
-                "kinds": ["{}-{}, {}".format(*problem(told)) for told in played.tags()],
-                "world": watching.world,
-            }
-            if schedules:
-                line["schedules"] = [recorded(context.actions, played, env) for env in range(len(rules))]
-            append_lines(self.path, [line], within=self.path.parent)
-            self.kept[job] = line
-        self.asked.append(job)
-        self.done += len(numbers)
-        self.show(self.done, max(self.done, self.total))
-        return self.kept[job]
-
-    def all(self, name: str, episodes: Sequence[tuple[int, Who]], factor: float = 1.0) -> list[Line]:
-        """Return what came of episodes: an instance and who plays it."""
-        found: list[Line] = []
-        envs = self.sizes["envs"]
-        for first in range(0, len(episodes), envs):
-            some = episodes[first : first + envs]
-            line = self.batch(name, [*some, *[some[-1]] * (envs - len(some))], factor)
-            found += [{key: line[key][env] for key in ("accuracy", "kinds", "world")} for env in range(len(some))]
-        return found
-
-    def repeated(self, name: str, episodes: Sequence[tuple[int, Who]]) -> Values:
-        """Return accuracies of episodes in every repeat, `[episodes, R]`."""
-        repeats = self.sizes["repeats"]
-        factors = [1 + APART * (repeat - (repeats - 1) / 2) for repeat in range(repeats)]
-        return np.array([[line["accuracy"] for line in self.all(name, episodes, factor)] for factor in factors]).T
-
-    def searched(self, kind: str, seed: int, numbers: Sequence[int]) -> list[list[int]]:
-        """Return the best schedule that a search finds on instances of a kind, by return as a policy learns."""
-        envs, episodes = self.sizes["envs"], self.sizes["episodes"]
-        draws = np.random.default_rng(seed)
-
-        def play_batch(batch: int, rows: Sequence[Any]) -> Line:
-            whos = [self.wandering() if known is None else self.schedule(known) for known in rows]
-            chosen = draws.choice(numbers, envs).tolist()
-            name = f"search {seed} for {kind}, batch {batch}"
-            return self.batch(name, [*zip(chosen, whos, strict=True)], schedules=rows[0] is None)
-
-        return [list(row) for row in Search(max(1, episodes // envs), envs).run({}, play_batch).rows]
-
-
-def _pretrained() -> RunDirectory:
-    return RunDirectory.open(offers()["pretrained"].path)
-
-
-@cache
-def _player() -> Any:
-    return load(_pretrained(), device="cpu")
 
 
 def split_halves(values: Values) -> tuple[Values, Values]:
@@ -257,7 +62,7 @@ def split_halves(values: Values) -> tuple[Values, Values]:
     across = [
         np.take_along_axis(score, chosen.argmax(axis=0)[None], axis=0)[0] for chosen, score in (halves, halves[::-1])
     ]
-    return (across[0] + across[1]) / 2, values.mean(axis=-1).max(axis=0)
+    return (across[0] + across[1]) / 2, ((halves[0] + halves[1]) / 2).max(axis=0)
 
 
 def estimate(values: Values) -> Estimate:
@@ -316,12 +121,15 @@ def measure(arena: Field) -> dict[str, Any]:
         rows[kind] = {"instances": len(here[kind]), "training": len(known[kind]), "rule": best, **_row(columns)}
         rows[kind]["searches"] = [float(own.mean()) for own in open_loop]
     together = {name: np.concatenate(columns) for name, columns in each.items()}
-    differences = {name: vars_of(estimate(column - together["best rule"])) for name, column in together.items()}
+    differences = {
+        other: {name: vars_of(estimate(column - together[other])) for name, column in together.items()}
+        for other in REFERENCES
+    }
     return {
         "best_rule": single,
         "kinds": rows,
         "all": {"instances": len(scored), **_row(together)},
-        "minus_best_rule": differences,
+        "minus": differences,
         "selector": selector.to_json(),
         "sizes": dict(sizes),
         "policy": arena.policy,
@@ -339,21 +147,24 @@ def _row(columns: Mapping[str, Values]) -> dict[str, float]:
 
 def by_kind(document: Mapping[str, Any]) -> str:
     """Return accuracies by kind as a Markdown table."""
-    names = list(document["minus_best_rule"])
-    table = [["kind", "instances", *names, "rule of the kind", "searches"]]
+    names = list(document["minus"][REFERENCES[0]])
+    table = [["kind", "training", "instances", *names, "rule of the kind", "searches"]]
     for kind, row in (*document["kinds"].items(), ("all", document["all"])):
         spread = row.get("searches") or []
-        told = f"{min(spread):.3f} to {max(spread):.3f}" if spread else "" if kind == "all" else "none, the best rule"
+        told = f"{min(spread):.3f} to {max(spread):.3f}" if spread else ""
         rule = f"`{row['rule']}`" if "rule" in row else ""
-        table.append([kind, str(row["instances"]), *(f"{row[name]:.3f}" for name in names), rule, told])
+        counts = str(row.get("training", document["sizes"]["training"])), str(row["instances"])
+        table.append([kind, *counts, *(f"{row[name]:.3f}" for name in names), rule, told])
     return markdown(table)
 
 
 def apart(document: Mapping[str, Any]) -> str:
-    """Return the differences to the best rule as a Markdown table."""
-    found = {name: Estimate(**known) for name, known in document["minus_best_rule"].items() if name != "best rule"}
-    rows = [[name, between(known, 3, signed=True)] for name, known in found.items()]
-    return markdown([["", f"minus the best rule, `{document['best_rule']}`"], *rows])
+    """Return the differences to the best rule, and to that of each kind, as a Markdown table."""
+    rows = [["", f"minus the best rule, `{document['best_rule']}`", "minus the best rule of each kind"]]
+    for name in document["minus"][REFERENCES[0]]:
+        found = {other: Estimate(**document["minus"][other][name]) for other in REFERENCES if other != name}
+        rows.append([name, *(between(found[o], 3, signed=True) if o in found else "" for o in REFERENCES)])
+    return markdown(rows)
 
 
 @cache

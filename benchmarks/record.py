@@ -7,7 +7,7 @@ import lzma
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from attrs import asdict, frozen
@@ -20,7 +20,7 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.system.content import differences
 from esper_core.system.json_files import read_json, read_lines
 from esper_core.system.shape import structured
-from esper_evaluation.arms import OWN, Arm
+from esper_evaluation.arms import OWN, POLICY, Arm
 from esper_evaluation.comparison import Comparison, compare
 from esper_evaluation.looked import IQM
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
@@ -76,19 +76,6 @@ class Record:
         """The kind of every instance, as the comparison names it."""
         return [", ".join(said) for said in zip(*(self.tags[word] for word in sorted(self.tags)), strict=True)]
 
-    def reached(self, arm: str, outcome: str | None = None) -> Values:
-        """Return an outcome of an arm, `[S, I]`, the one that decides unless another is named.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if arm not in self.arms:
-            raise ValueError(f"there is no arm '{arm}' in the record; there are {', '.join(self.arms)}")
-        found, name = self.values[arm], outcome or self.first
-        if name not in found:
-            raise ValueError(f"there is no outcome '{name}' in the record; there are {', '.join(found)}")
-        return np.array(found[name])
-
     def compared(self, by: str | None = None) -> Comparison:
         """Return the comparison that `esper evaluate` makes, within groups of a word of the tags too."""
         own = {arm.name: arm for arm in OWN}
@@ -109,18 +96,43 @@ class Record:
         )
 
 
-def paired(
-    one: tuple[Record, str], other: tuple[Record, str], chosen: Sequence[int] | slice = slice(None)
-) -> Stratified:
-    """Return the mean difference of two arms, each of a record, as `paired-mean` takes it, of the chosen instances.
+class Side(NamedTuple):
+    """One side of a difference.
+
+    Attributes:
+        name: What the record is called in a message.
+        record: Who has played.
+        arm: Whose outcome it is.
+    """
+
+    name: str
+    record: Record
+    arm: str = POLICY
+
+    def reached(self, outcome: str | None = None) -> Values:
+        """Return an outcome of the arm, `[S, I]`, the one that decides unless another is named.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.arm not in self.record.arms:
+            raise ValueError(f"{self.name} has no arm '{self.arm}'; there are {', '.join(self.record.arms)}")
+        found, name = self.record.values[self.arm], outcome or self.record.first
+        if name not in found:
+            raise ValueError(f"{self.name} has no outcome '{name}'; there are {', '.join(found)}")
+        return np.array(found[name])
+
+
+def paired(one: Side, other: Side, chosen: Sequence[int] | slice = slice(None)) -> Stratified:
+    """Return the mean difference of two sides, as `paired-mean` takes it, of the chosen instances.
 
     Raises:
-        ValueError: they have played different instances.
+        ValueError: they have played different instances, or lack an arm or an outcome.
     """
-    (record, _), (second, _) = one, other
-    if (record.instances, record.tags) != (second.instances, second.tags):
-        raise ValueError("what is compared has played different instances")
-    values = [found.reached(arm)[:, chosen] for found, arm in (one, other)]
+    record = one.record
+    if (record.instances, record.tags) != (other.record.instances, other.record.tags):
+        raise ValueError(f"{one.name} and {other.name} are of other instances")
+    values = [side.reached(record.first)[:, chosen] for side in (one, other)]
     return paired_mean(values[0] - values[1], np.array(record.kinds)[chosen].tolist(), record.together)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from record import RECORDS, ROOT, keep, measured, paired, read
+from record import RECORDS, ROOT, Side, keep, measured, paired, read
 
 from esper_core.contracts.errors import EsperError
 from esper_core.system.json_files import read_json
@@ -118,7 +118,7 @@ def _kinds(name: str, some: str) -> str:
 
 def _averages(name: str, outcome: str, some: str) -> str:
     arms, kinds = _named(name, some), np.array(read(name).kinds)
-    values = {arm: read(name).reached(arm, outcome).mean(axis=0) for arm in arms}
+    values = {arm: _side(name, arm).reached(outcome).mean(axis=0) for arm in arms}
     places = 0 if max(map(np.max, values.values())) >= 1000 else 3
     rows = [["kind", "instances", *(f"`{arm}`" for arm in arms)]]
     for kind in (*sorted(set(kinds)), "all"):
@@ -128,7 +128,7 @@ def _averages(name: str, outcome: str, some: str) -> str:
 
 
 def _average(name: str, arm: str, outcome: str) -> str:
-    mean = read(name).reached(arm, outcome).mean()
+    mean = _side(name, arm).reached(outcome).mean()
     return f"{mean / 1e9:,.1f} · 10⁹" if mean >= LARGE else f"{mean:,.{0 if mean >= 1000 else 3}f}"
 
 
@@ -170,7 +170,7 @@ def _gap(name: str) -> str:
 
 
 def _outcome(name: str, arm: str, outcome: str) -> str:
-    read(name).reached(arm, outcome)
+    _side(name, arm).reached(outcome)
     found = _compared(name, None).arms[arm][outcome]
     return between(found, _decimals([found]))
 
@@ -201,26 +201,30 @@ def _compared(name: str, by: str | None) -> Comparison:
 
 @cache
 def _apart(name: str, one: str, other: str, where: str | None = None) -> Stratified:
-    """Return the mean difference of two arms, as `paired-mean` takes it; `NAME:ARM` is an arm of another record.
+    """Return the mean difference of two arms, as `paired-mean` takes it; `NAME:ARM` is of another record.
 
     `where` is a word of the tags and what it is to be, such as `host=narrow,pointwise`; all instances count without it.
     """
     record = read(name)
-    arms = [(read(found or name), arm) for found, _, arm in (text.rpartition(":") for text in (one, other))]
+    another, _, arm = other.rpartition(":")
     chosen = list(range(len(record.instances)))
     if where is not None:
         word, _, texts = where.partition("=")
         if lost := set(texts.split(",")) - set(record.tags.get(word, ())):
             raise ValueError(f"the record {name} has no {word} that is {', '.join(sorted(lost))}")
         chosen = [i for i in chosen if record.tags[word][i] in texts.split(",")]
-    return paired(arms[0], arms[1], chosen)
+    return paired(_side(name, one), _side(another or name, arm), chosen)
+
+
+def _side(name: str, arm: str) -> Side:
+    return Side(f"the record {name}", read(name), arm)
 
 
 def _named(name: str, some: str) -> list[str]:
     """Return the arms that are named, all of which the record has."""
     arms = some.split(",")
     for arm in arms:
-        read(name).reached(arm)
+        _side(name, arm).reached()
     return arms
 
 

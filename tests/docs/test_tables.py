@@ -120,7 +120,7 @@ def test_another_number_is_put_right() -> None:
         ("difference policy statc", "has no arm 'statc'; there are "),
         ("difference policy static host=huge", "has no host that is huge"),
         ("difference policy static host=huge task=x", "has too few words or too many"),
-        ("difference policy lstm-v1-at-5:policy", "the records short and lstm-v1-at-5 are of other instances"),
+        ("difference policy lstm-v1-at-5:policy", "the record short and the record lstm-v1-at-5 are of other instances"),
         ("arms policy,nope", "has no arm 'nope'"),
         ("by nope", "has no tag 'nope'; there are host"),
         ("policy won", "has no outcome 'won'; there are test_accuracy"),
@@ -177,7 +177,7 @@ def test_differences_within_kinds_make_up_those_of_all() -> None:
         np.array(kept.read("taught-at-3").values["policy"][first]).mean()
         - np.array(record.values["policy"][first]).mean()
     )
-    assert tables.said(name, "difference taught-at-3:policy policy").startswith(f"{said_of(taught)} [")
+    assert tables.said(name, "difference policy taught-at-3:policy").startswith(f"{said_of(-taught)} [")
     _, *kinds, total = [line.split(" | ") for line in tables.said(name, "kinds static").splitlines() if "| " in line]
     assert sum(int(count) for _, count, _ in kinds[1:]) == int(total[1]) == len(apart)
     assert total[2].startswith(f"{said_of(apart.mean())} [")
@@ -251,5 +251,5 @@ def test_tables_of_several_records(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any_slots.share("trained-1-to-5", "lstm-v1", 3) == "too uncertain"
     moved = evolve(short, instances=[number + 1 for number in short.instances])
     monkeypatch.setattr(any_slots, "read", lambda name: moved if name == "lstm-v1-at-3" else short)
-    with pytest.raises(ValueError, match="lstm-v1 and trained-3 have played other instances with 3 slots"):
+    with pytest.raises(ValueError, match="lstm-v1 with 3 slots and trained-3 with 3 slots are of other instances"):
         any_slots.difference(("lstm-v1", "policy"), ("trained-3", "policy"), 3)

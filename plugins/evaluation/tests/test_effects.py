@@ -25,7 +25,7 @@ def effects(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_every_setting_can_be_trained(effects: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """For equal steps, and differing from the recipe in what its name says."""
+    """For equal steps, and otherwise than the recipe."""
     plans = {}
     for setting in effects.SETTINGS:
         assert run(["train", *effects.run(setting, 0).words, "--seed", "0", "--dry-run"]) == 0, setting
@@ -52,34 +52,42 @@ def test_an_effect_is_of_the_same_seeds_and_instances(effects: Any, monkeypatch:
     assert effects.effect_held_out(None, "leave-one-out").value == pytest.approx(0.2, abs=0.02), "beside 32 hosts"
     assert effects.effect_held_out(None, "no-discount") is None, "not played"
     found["teacher"] = played(0.6, (0, 1, 3))
-    with pytest.raises(ValueError, match="other seeds"):
+    with pytest.raises(ValueError, match="teacher has played with the seeds 0, 1, 3"):
         effects.effect_held_out(None, "teacher")
     found["teacher"] = evolve(played(0.6), instances=[at + 1 for at in short.instances])
-    with pytest.raises(ValueError, match="different instances"):
+    with pytest.raises(ValueError, match="teacher and recipe are of other instances"):
         effects.effect_held_out(None, "teacher")
 
 
 def test_what_was_trained_anew_plays_again(effects: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And what has lost its episodes, which lie in the folder of the first run."""
     digests = ["a" * 64, "b" * 64, "c" * 64]
     runs = [SimpleNamespace(path=Path(f"run-{seed}"), digest=at) for seed, at in enumerate(digests)]
     of = SimpleNamespace(folder=tmp_path, opened=lambda run: runs[run.seed])
+    records = tmp_path / "records"
     asked: list[list[str]] = []
 
     def evaluate(words: list[str], stdout: Any) -> Any:
         asked.append(words)
-        return SimpleNamespace(returncode=0, stdout=json.dumps([run.digest[:16] for run in runs]).encode())
+        records.mkdir(exist_ok=True)
+        document = {"records": str(records), "played": {str(seed): run.digest[:16] for seed, run in enumerate(runs)}}
+        return SimpleNamespace(returncode=0, stdout=json.dumps(document).encode())
 
     monkeypatch.setattr(effects.subprocess, "run", evaluate)
     monkeypatch.setattr(effects, "choose_checkpoint", lambda run, at: run)
     monkeypatch.setattr(effects, "read_header", lambda run: SimpleNamespace(content={"digest": run.digest}))
-    monkeypatch.setattr(effects, "measured", lambda known: SimpleNamespace(policies=dict(enumerate(known))))
-    for _ in range(2):
-        effects.play(of, ["teacher"])
-    assert len(asked) == 1 and asked[0][1:5] == ["evaluate", "run-0", "run-1", "run-2"]
+    monkeypatch.setattr(effects, "measured", lambda document: SimpleNamespace(policies=document["played"]))
+
+    def plays() -> int:
+        for _ in range(2):
+            effects.play(of, ["teacher"])
+        return len(asked)
+
+    assert effects.held_out(of, "teacher") is None and plays() == 1
+    assert asked[0][1:5] == ["evaluate", "run-0", "run-1", "run-2"] and effects.held_out(of, "teacher") is not None
     runs[1].digest = "d" * 64
-    for _ in range(2):
-        effects.play(of, ["teacher"])
-    assert len(asked) == 2
+    assert effects.held_out(of, "teacher") is None and plays() == 2
+    records.rmdir()
+    assert plays() == 3
     of.opened = lambda run: None if run.seed == 2 else runs[run.seed]
-    effects.play(of, ["teacher"])
-    assert len(asked) == 2, "a seed is missing"
+    assert effects.held_out(of, "teacher") is None and plays() == 3, "a seed is missing"
