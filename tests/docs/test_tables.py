@@ -120,7 +120,7 @@ def test_another_number_is_put_right() -> None:
         ("difference policy statc", "has no arm 'statc'; there are "),
         ("difference policy static host=huge", "has no host that is huge"),
         ("difference policy static host=huge task=x", "has too few words or too many"),
-        ("difference policy lstm-v1-at-5:policy", "the record short and the record lstm-v1-at-5 are of other instances"),
+        ("difference policy lstm-v1-at-5:policy", "short and the record lstm-v1-at-5 are of other instances"),
         ("arms policy,nope", "has no arm 'nope'"),
         ("by nope", "has no tag 'nope'; there are host"),
         ("policy won", "has no outcome 'won'; there are test_accuracy"),
