@@ -1,4 +1,4 @@
-"""What each means against variance, and each good beginning, is worth alone: the options of docs/training.md.
+"""What means against variance, and good beginnings, are worth: the options of docs/training.md.
 
     python benchmarks/effects.py [--figure effects.png]    # the table of the record that is kept
     python benchmarks/effects.py RUNS                      # trains and plays what is missing in the folder RUNS
@@ -21,7 +21,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from curves import mean, part, png
@@ -80,8 +80,8 @@ RULES = (
 """What the teacher does in each kind of world."""
 BESIDE = {"leave-one-out": WIDE}
 """What a setting is compared with, where that is not the recipe."""
-OTHER_WORLDS = ("1024-instances", "instance-weights")
-"""Settings that draw other instances in training."""
+OTHER_WORLDS = (WIDE, "leave-one-out", "1024-instances", "instance-weights")
+"""Settings that draw other instances in training than what they are compared with."""
 HELD_OUT = ("--arms", "policy", "--fresh", "60000", "--instances", "32", "--again", "--json")
 ACCURACY = "test accuracy"
 METRICS = {"return": "return", "explained variance": "explained_variance"}
@@ -101,7 +101,9 @@ def values(of: Experiment, setting: str, metric: str) -> dict[int, float]:
 
 
 def effect(of: Experiment, setting: str, metric: str) -> Estimate | None:
-    """Return how much more a setting has than what it is compared with."""
+    """Return how much more a setting has than what it is compared with; None where it draws other instances."""
+    if setting == ALONE or setting in OTHER_WORLDS:
+        return None
     own, other = (values(of, name, metric) for name in (setting, BESIDE.get(setting, ALONE)))
     return over_seeds([own[seed] - other[seed] for seed in own if seed in other])
 
@@ -140,6 +142,8 @@ def names() -> set[str]:
 
 def effect_held_out(of: Experiment, setting: str) -> Estimate | None:
     """Return how much more accurate the policies of a setting are than what they are compared with."""
+    if setting == ALONE:
+        return None
     sides = []
     for name in (setting, BESIDE.get(setting, ALONE)):
         found = held_out(of, name)
@@ -174,20 +178,32 @@ def table(of: Experiment = EXPERIMENT) -> str:
         if not (count := len(values(of, setting, "return"))):
             continue
         rows.append([f"`{setting}`", str(count)])
+        unknown = "other worlds" if setting in OTHER_WORLDS else ""
         for metric in METRICS.values():
-            known = over_seeds([*values(of, setting, metric).values()])
-            apart = None if setting == ALONE else effect(of, setting, metric)
-            rows[-1] += [minus(f"{known.value:.3f}") if known else "", between(apart, 3, signed=True) if apart else ""]
-            if setting in OTHER_WORLDS:
-                rows[-1][-1] = "other worlds"
-        played = held_out(of, setting)
-        apart = None if setting == ALONE else effect_held_out(of, setting)
+            known, apart = over_seeds([*values(of, setting, metric).values()]), effect(of, setting, metric)
+            rows[-1].append(minus(f"{known.value:.3f}") if known else "")
+            rows[-1].append(between(apart, 3, signed=True) if apart else unknown)
+        played, apart = held_out(of, setting), effect_held_out(of, setting)
         rows[-1] += [f"{Side(setting, played).reached().mean():.3f}" if played else ""]
         rows[-1] += [between(apart, 3, signed=True) if apart else ""]
     return markdown(rows)
 
 
-TABLES = {"effects": table}
+def changes() -> str:
+    """What each setting changes; the rules of the teacher aside."""
+    rows = [["", "changed", "compared with"]]
+    for setting, words in SETTINGS.items():
+        changed = ", ".join(f"`{key} {value}`" if key != "-o" else f"`{value}`" for key, value in pairs(words))
+        rows.append([f"`{setting}`", changed, "" if setting == ALONE else f"`{BESIDE.get(setting, ALONE)}`"])
+    return markdown(rows)
+
+
+def pairs(words: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """Return options with their values."""
+    return zip(words[::2], words[1::2], strict=True)
+
+
+TABLES = {"effects": table, "changes": changes}
 
 
 def draw(of: Experiment, path: Path) -> None:
@@ -201,10 +217,7 @@ def draw(of: Experiment, path: Path) -> None:
     figure, both = pyplot.subplots(1, 2, figsize=(9, 0.4 * len(names) + 1), sharey=True, layout="constrained")
     for axes, title in zip(both, ("return in training", f"{ACCURACY}, held out"), strict=True):
         for row, name in enumerate(names):
-            training = axes is both[0]
-            if training and name in OTHER_WORLDS:
-                continue
-            known = effect(of, name, "return") if training else effect_held_out(of, name)
+            known = effect(of, name, "return") if axes is both[0] else effect_held_out(of, name)
             if known is not None:
                 axes.plot([known.low, known.high], [row, row], color="#4c6ef5")
                 axes.plot(known.value, row, "o", color="#4c6ef5")

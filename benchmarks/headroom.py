@@ -18,7 +18,7 @@ samples and a host. Test accuracy, as the mean over instances:
   scored on the same ones, which is too high, because luck is in it.
 
 Nothing else is left to chance within an instance, which fixes weights, data and order. So its repeats train hosts with
-step sizes that differ by two hundredths: nearly the same, with luck of their own. Whatever is scored is scored on the
+step sizes two hundredths apart: nearly the same, with luck of their own. Whatever is scored is scored on the
 same repeats.
 
 Differences are to the best rule and to that of each kind, with 95 % bootstrap intervals over instances. What was

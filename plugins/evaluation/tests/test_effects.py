@@ -25,7 +25,7 @@ def effects(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_every_setting_can_be_trained(effects: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """For equal steps, and otherwise than the recipe."""
+    """For equal steps, otherwise than the recipe, and on the same instances where returns are compared."""
     plans = {}
     for setting in effects.SETTINGS:
         assert run(["train", *effects.run(setting, 0).words, "--seed", "0", "--dry-run"]) == 0, setting
@@ -33,6 +33,13 @@ def test_every_setting_can_be_trained(effects: Any, capsys: pytest.CaptureFixtur
     assert {plan["envs"] * plan["updates"] for plan in plans.values()} == {512}
     same = [setting for setting, plan in plans.items() if plan == plans[effects.ALONE]]
     assert same == [effects.ALONE]
+
+    def drawn(setting: str) -> Any:
+        (config,) = (c["config"] for c in plans[setting]["components"] if c["kind"] == "environment")
+        return plans[setting]["envs"], config["instances"], config["repeats"], config["instance_weights"]
+
+    others = {s for s in effects.SETTINGS if drawn(s) != drawn(effects.BESIDE.get(s, effects.ALONE))}
+    assert others == set(effects.OTHER_WORLDS)
 
 
 def test_an_effect_is_of_the_same_seeds_and_instances(effects: Any, monkeypatch: pytest.MonkeyPatch) -> None:
