@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from attrs import asdict
 from field import Field
 from tables import between, markdown
 
@@ -122,7 +123,7 @@ def measure(arena: Field) -> dict[str, Any]:
         rows[kind]["searches"] = [float(own.mean()) for own in open_loop]
     together = {name: np.concatenate(columns) for name, columns in each.items()}
     differences = {
-        other: {name: vars_of(estimate(column - together[other])) for name, column in together.items()}
+        other: {name: asdict(estimate(column - together[other])) for name, column in together.items()}
         for other in REFERENCES
     }
     return {
@@ -134,11 +135,6 @@ def measure(arena: Field) -> dict[str, Any]:
         "sizes": dict(sizes),
         "policy": arena.policy,
     }
-
-
-def vars_of(found: Estimate) -> dict[str, float]:
-    """Return an estimate as JSON-able values."""
-    return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def _row(columns: Mapping[str, Values]) -> dict[str, float]:
@@ -183,8 +179,8 @@ def main() -> None:
     )
     parser.add_argument("--slots", type=int, default=3, help="slots of every host")
     parser.add_argument("--training", type=int, default=64, help="instances on which everything is chosen")
-    parser.add_argument("--scored", type=int, default=64, help="instances on which it is scored")
-    parser.add_argument("--episodes", type=int, default=160, help="episodes of a search")
+    parser.add_argument("--scored", type=int, default=48, help="instances on which it is scored")
+    parser.add_argument("--episodes", type=int, default=64, help="episodes of a search")
     parser.add_argument("--searches", type=int, default=2, help="searches for each kind")
     parser.add_argument("--repeats", type=int, default=4, help="repeats of an instance, an even number")
     parser.add_argument("--envs", type=int, default=16, help="episodes side by side")
